@@ -1,0 +1,2 @@
+//! Every chip, bus and board as a pure state machine.
+#![forbid(unsafe_code)]

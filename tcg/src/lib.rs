@@ -1,0 +1,1 @@
+//! The translator: guest CPU state, front ends, IR, interpreter.

@@ -1,0 +1,1 @@
+//! Machine assembly, accelerators, host backends, sessions and the command line.

@@ -1,0 +1,3 @@
+//! The rrvmm command.
+
+fn main() {}
