@@ -1,1 +1,18 @@
-//! The translator: guest CPU state, front ends, IR, interpreter.
+//! The translator: guest CPU state, front ends, one IR, its interpreter, the soft MMU, exact instruction counting.
+//!
+//! A guest front end ([`x86`]) lowers instructions to [`ir`]; a back end ([`interp`]) turns IR into something that runs.
+//! Devices are reached through [`Bus`] only.
+
+pub mod block;
+pub mod bus;
+pub mod core;
+pub mod flags;
+pub mod guest;
+pub mod interp;
+pub mod ir;
+pub mod mem;
+pub mod phys;
+pub mod tlb;
+pub mod x86;
+
+pub use bus::{Bus, Width};

@@ -1,0 +1,283 @@
+//! Guest-physical memory as the CPU sees it: RAM, firmware windows, and everything else (devices).
+//!
+//! One of the files that may use `unsafe`: host addresses of RAM are resolved once, here.
+
+use crate::tlb::PAGE;
+use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+/// What one direction of a window leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// The RAM at the same address.
+    Ram,
+    /// Firmware bytes, from this offset of the image on.
+    Rom(usize),
+    /// A device (or nothing).
+    Device,
+}
+
+/// A range that differs from plain RAM, in whole pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// First address.
+    pub start: u64,
+    /// One past the last address.
+    pub end: u64,
+    /// Where reads and fetches go.
+    pub read: Backing,
+    /// Where writes go.
+    pub write: Backing,
+}
+
+struct Region {
+    start: u64,
+    len: u64,
+    host: usize,
+    first_page: usize,
+}
+
+/// The physical address space.
+pub struct PhysMap {
+    memory: GuestMemoryMmap,
+    rom: Box<[u8]>,
+    regions: Vec<Region>,
+    windows: Vec<Window>,
+    /// ANDed to every physical address (A20 gate).
+    pub a20_mask: u64,
+    /// Per RAM page: which 64-byte granules hold translated code.
+    code: Vec<u64>,
+    /// Per RAM page: written since the last [`PhysMap::take_dirty`].
+    dirty: Vec<bool>,
+    /// RAM pages whose code was written and whose blocks must go.
+    pub stale_code: Vec<usize>,
+}
+
+/// Where a physical page is in host memory.
+#[derive(Clone, Copy, Debug)]
+pub struct HostPage {
+    /// Host address of the page.
+    pub host: usize,
+    /// RAM page number, when it is RAM.
+    pub ram: Option<usize>,
+}
+
+impl PhysMap {
+    /// Maps `memory` with no windows; `rom` is the firmware image that [`Backing::Rom`] refers to (may be empty).
+    #[must_use]
+    pub fn new(memory: GuestMemoryMmap, rom: Vec<u8>) -> Self {
+        let mut regions = Vec::new();
+        let mut first_page = 0;
+        for r in memory.iter() {
+            let start = r.start_addr();
+            let host = memory.get_host_address(start).map_or(0, |p| p as usize);
+            regions.push(Region { start: start.raw_value(), len: r.len(), host, first_page });
+            first_page += (r.len() / PAGE) as usize;
+        }
+        Self {
+            memory,
+            rom: rom.into_boxed_slice(),
+            regions,
+            windows: Vec::new(),
+            a20_mask: u64::MAX,
+            code: vec![0; first_page],
+            dirty: vec![true; first_page],
+            stale_code: Vec::new(),
+        }
+    }
+
+    /// The RAM itself.
+    #[must_use]
+    pub fn memory(&self) -> &GuestMemoryMmap {
+        &self.memory
+    }
+
+    /// Number of RAM pages; page numbers run through all RAM regions in address order.
+    #[must_use]
+    pub fn pages(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Replaces the windows. The caller flushes TLB and blocks.
+    pub fn set_windows(&mut self, windows: Vec<Window>) {
+        self.windows = windows;
+    }
+
+    /// The page of `addr` for reading (or fetching); `None` when a device answers.
+    #[must_use]
+    pub fn page_for_read(&self, addr: u64) -> Option<HostPage> {
+        self.page(addr, false)
+    }
+
+    /// The page of `addr` for writing; `None` when a device answers.
+    #[must_use]
+    pub fn page_for_write(&self, addr: u64) -> Option<HostPage> {
+        self.page(addr, true)
+    }
+
+    fn page(&self, addr: u64, write: bool) -> Option<HostPage> {
+        let addr = addr & !(PAGE - 1);
+        let backing = self
+            .windows
+            .iter()
+            .find(|w| w.start <= addr && addr < w.end)
+            .map_or((Backing::Ram, 0), |w| (if write { w.write } else { w.read }, addr - w.start));
+        match backing {
+            (Backing::Device, _) => None,
+            (Backing::Rom(offset), into) => {
+                let at = offset + into as usize;
+                let page = self.rom.get(at..at + PAGE as usize)?;
+                (!write).then_some(HostPage { host: page.as_ptr() as usize, ram: None })
+            }
+            (Backing::Ram, _) => {
+                let r = self.regions.iter().find(|r| addr.wrapping_sub(r.start) < r.len)?;
+                let into = addr - r.start;
+                Some(HostPage {
+                    host: r.host + into as usize,
+                    ram: Some(r.first_page + (into / PAGE) as usize),
+                })
+            }
+        }
+    }
+
+    /// Physical address of RAM page `page`.
+    #[must_use]
+    pub fn page_address(&self, page: usize) -> u64 {
+        let r = self.regions.iter().rev().find(|r| r.first_page <= page);
+        r.map_or(0, |r| r.start + (page - r.first_page) as u64 * PAGE)
+    }
+
+    /// The bytes of RAM page `page`, copied.
+    ///
+    /// # Panics
+    /// When there is no such page.
+    #[must_use]
+    pub fn page_bytes(&self, page: usize) -> &[u8; PAGE as usize] {
+        assert!(page < self.pages());
+        let addr = self.page_address(page);
+        let r = self.regions.iter().rev().find(|r| r.start <= addr).expect("page numbers lie in a region");
+        // SAFETY: the page lies in the region, which `memory` keeps mapped as long as `self`; nothing else runs on it.
+        unsafe { &*((r.host + (addr - r.start) as usize) as *const [u8; PAGE as usize]) }
+    }
+
+    /// Overwrites RAM page `page`; its code and dirty state follow.
+    ///
+    /// # Panics
+    /// When there is no such page.
+    pub fn set_page(&mut self, page: usize, bytes: &[u8; PAGE as usize]) {
+        assert!(page < self.pages());
+        let addr = self.page_address(page);
+        for (i, chunk) in bytes.chunks_exact(8).enumerate() {
+            let mut v = [0; 8];
+            v.copy_from_slice(chunk);
+            self.write_ram(addr + i as u64 * 8, 8, u64::from_le_bytes(v));
+        }
+    }
+
+    /// Reads `size` bytes (1, 2, 4, 8; not crossing a page) from RAM or ROM; `None` for a device.
+    #[inline]
+    #[must_use]
+    pub fn read(&self, addr: u64, size: usize) -> Option<u64> {
+        let addr = addr & self.a20_mask;
+        let page = self.page_for_read(addr)?;
+        let offset = (addr % PAGE) as usize;
+        debug_assert!(offset + size <= PAGE as usize);
+        Some(read_host(page.host + offset, size))
+    }
+
+    /// Writes `size` bytes (1, 2, 4, 8; not crossing a page) to RAM; `false` for a device.
+    #[inline]
+    pub fn write(&mut self, addr: u64, size: usize, value: u64) -> bool {
+        self.write_ram(addr & self.a20_mask, size, value)
+    }
+
+    fn write_ram(&mut self, addr: u64, size: usize, value: u64) -> bool {
+        let Some(page) = self.page_for_write(addr) else { return false };
+        let offset = (addr % PAGE) as usize;
+        debug_assert!(offset + size <= PAGE as usize);
+        if let Some(ram) = page.ram {
+            self.note_write(ram, offset, size);
+        }
+        write_host(page.host + offset, size, value);
+        true
+    }
+
+    /// Records that bytes of RAM page `page` change: dirty, and stale when they were translated.
+    pub fn note_write(&mut self, page: usize, offset: usize, size: usize) {
+        self.dirty[page] = true;
+        if self.code[page] & granules(offset, size) != 0 {
+            self.stale_code.push(page);
+        }
+    }
+
+    /// Whether any code was translated from RAM page `page`.
+    #[must_use]
+    pub fn has_code(&self, page: usize) -> bool {
+        self.code[page] != 0
+    }
+
+    /// Marks bytes of RAM page `page` as translated.
+    pub fn mark_code(&mut self, page: usize, offset: usize, size: usize) {
+        self.code[page] |= granules(offset, size);
+    }
+
+    /// Forgets that RAM page `page` holds code.
+    pub fn clear_code(&mut self, page: usize) {
+        self.code[page] = 0;
+    }
+
+    /// Marks RAM page `page` as written.
+    pub fn mark_dirty(&mut self, page: usize) {
+        self.dirty[page] = true;
+    }
+
+    /// Pages written since the last call, in order. The caller takes fast writes away ([`crate::tlb::Tlb::protect_writes`]).
+    pub fn take_dirty(&mut self) -> Vec<usize> {
+        let mut pages = Vec::new();
+        for (page, dirty) in self.dirty.iter_mut().enumerate() {
+            if std::mem::take(dirty) {
+                pages.push(page);
+            }
+        }
+        pages
+    }
+
+    /// Whether `addr` lies in RAM (windows aside).
+    #[must_use]
+    pub fn is_ram(&self, addr: u64) -> bool {
+        self.memory.address_in_range(GuestAddress(addr))
+    }
+}
+
+fn granules(offset: usize, size: usize) -> u64 {
+    let first = offset / 64;
+    let last = ((offset + size.max(1) - 1) / 64).min(63);
+    (u64::MAX << first) & (u64::MAX >> (63 - last))
+}
+
+/// Reads 1, 2, 4 or 8 bytes at a host address obtained from a [`HostPage`] of a live [`PhysMap`].
+#[inline(always)]
+pub(crate) fn read_host(host: usize, size: usize) -> u64 {
+    // SAFETY: callers stay within a page that the PhysMap resolved; any alignment is allowed.
+    unsafe {
+        match size {
+            1 => u64::from((host as *const u8).read_unaligned()),
+            2 => u64::from((host as *const u16).read_unaligned()),
+            4 => u64::from((host as *const u32).read_unaligned()),
+            _ => (host as *const u64).read_unaligned(),
+        }
+    }
+}
+
+/// Writes 1, 2, 4 or 8 bytes at a host address obtained from a writable [`HostPage`] of a live [`PhysMap`].
+#[inline(always)]
+pub(crate) fn write_host(host: usize, size: usize, value: u64) {
+    // SAFETY: as in read_host, and the page was resolved for writing.
+    unsafe {
+        match size {
+            1 => (host as *mut u8).write_unaligned(value as u8),
+            2 => (host as *mut u16).write_unaligned(value as u16),
+            4 => (host as *mut u32).write_unaligned(value as u32),
+            _ => (host as *mut u64).write_unaligned(value),
+        }
+    }
+}

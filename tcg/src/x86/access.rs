@@ -1,0 +1,366 @@
+//! Memory as an instruction's semantics see it: linear addresses, a privilege, faults.
+
+use super::{
+    cpu::{Cpu, view},
+    exception::Exception,
+    state::{bits, seg},
+    system::paging::{self, Access},
+};
+use crate::{
+    Bus, Width,
+    core::Core,
+    guest::Guest,
+    ir::Size,
+    mem,
+    tlb::{Entry, PAGE, PAGE_MASK},
+};
+
+impl Guest for Cpu {
+    type Fault = Exception;
+
+    #[inline(always)]
+    fn core(&self) -> &Core {
+        &self.core
+    }
+    #[inline(always)]
+    fn core_mut(&mut self) -> &mut Core {
+        &mut self.core
+    }
+    #[cold]
+    fn load_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size) -> Result<u64, Exception> {
+        self.check_alignment(addr, size)?;
+        let v = self.load_view(bus, self.core.mmu, addr, size)?;
+        self.note_data_access(addr, size, false);
+        Ok(v)
+    }
+    #[cold]
+    fn load_for_write_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size) -> Result<u64, Exception> {
+        self.check_alignment(addr, size)?;
+        let view = self.core.mmu;
+        let last = addr.wrapping_add(u64::from(size.bytes()) - 1);
+        self.translate(view, addr, Access::Write)?;
+        if (addr ^ last) & PAGE_MASK != 0 {
+            self.translate(view, last & PAGE_MASK, Access::Write)?;
+        }
+        self.load_view(bus, view, addr, size)
+    }
+    #[cold]
+    fn store_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size, value: u64) -> Result<(), Exception> {
+        self.check_alignment(addr, size)?;
+        self.store_view(bus, self.core.mmu, addr, size, value)?;
+        self.note_data_access(addr, size, true);
+        Ok(())
+    }
+    fn set_fault(&mut self, fault: Exception) {
+        self.fault = Some(fault);
+    }
+}
+
+impl Cpu {
+    /// Loads at the current privilege.
+    ///
+    /// # Errors
+    /// #PF, #GP(0) for a non-canonical address, #AC.
+    #[inline]
+    pub fn load_linear(&mut self, bus: &mut dyn Bus, addr: u64, size: Size) -> Result<u64, Exception> {
+        match size {
+            Size::B => mem::load::<_, 1>(self, bus, addr),
+            Size::W => mem::load::<_, 2>(self, bus, addr),
+            Size::D => mem::load::<_, 4>(self, bus, addr),
+            Size::Q => mem::load::<_, 8>(self, bus, addr),
+        }
+    }
+
+    /// Stores at the current privilege.
+    ///
+    /// # Errors
+    /// As [`Cpu::load_linear`]; memory is then unchanged.
+    #[inline]
+    pub fn store_linear(
+        &mut self,
+        bus: &mut dyn Bus,
+        addr: u64,
+        size: Size,
+        v: u64,
+    ) -> Result<(), Exception> {
+        match size {
+            Size::B => mem::store::<_, 1>(self, bus, addr, v),
+            Size::W => mem::store::<_, 2>(self, bus, addr, v),
+            Size::D => mem::store::<_, 4>(self, bus, addr, v),
+            Size::Q => mem::store::<_, 8>(self, bus, addr, v),
+        }
+    }
+
+    /// Checks that `len` bytes at `addr` can be written at the current privilege, so that stores there cannot fault.
+    ///
+    /// # Errors
+    /// What a store would raise.
+    pub fn probe_write(&mut self, addr: u64, len: u64) -> Result<(), Exception> {
+        let view = self.core.mmu;
+        let mut page = addr & PAGE_MASK;
+        self.translate(view, addr, Access::Write)?;
+        while (page ^ addr.wrapping_add(len - 1)) & PAGE_MASK != 0 {
+            page = page.wrapping_add(PAGE);
+            self.translate(view, page, Access::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Loads through TLB view `view` (see [`view`]); the privileged structures (GDT, TSS, IDT) use `view::SUPERVISOR`.
+    ///
+    /// # Errors
+    /// #PF; #GP(0) (or #SS(0) from the caller's point of view) for a non-canonical address.
+    pub fn load_view(
+        &mut self,
+        bus: &mut dyn Bus,
+        view: usize,
+        addr: u64,
+        size: Size,
+    ) -> Result<u64, Exception> {
+        let bytes = u64::from(size.bytes());
+        let offset = addr & !PAGE_MASK;
+        if offset + bytes <= PAGE {
+            let phys = self.translate(view, addr, Access::Read)?;
+            return Ok(self.load_phys(bus, phys, size));
+        }
+        let first = self.translate(view, addr, Access::Read)?;
+        let second = self.translate(view, (addr | !PAGE_MASK).wrapping_add(1), Access::Read)?;
+        let split = PAGE - offset;
+        let mut v = 0;
+        for i in 0..bytes {
+            let p = if i < split { first + i } else { second + i - split };
+            v |= self.load_phys(bus, p, Size::B) << (8 * i);
+        }
+        Ok(v)
+    }
+
+    /// Stores through TLB view `view`.
+    ///
+    /// # Errors
+    /// As [`Cpu::load_view`]; memory is then unchanged.
+    pub fn store_view(
+        &mut self,
+        bus: &mut dyn Bus,
+        view: usize,
+        addr: u64,
+        size: Size,
+        value: u64,
+    ) -> Result<(), Exception> {
+        let bytes = u64::from(size.bytes());
+        let offset = addr & !PAGE_MASK;
+        if offset + bytes <= PAGE {
+            let phys = self.translate(view, addr, Access::Write)?;
+            self.store_phys(bus, phys, size, value);
+            return Ok(());
+        }
+        let first = self.translate(view, addr, Access::Write)?;
+        let second = self.translate(view, (addr | !PAGE_MASK).wrapping_add(1), Access::Write)?;
+        let split = PAGE - offset;
+        for i in 0..bytes {
+            let p = if i < split { first + i } else { second + i - split };
+            self.store_phys(bus, p, Size::B, value >> (8 * i));
+        }
+        Ok(())
+    }
+
+    /// Translates `addr` for `access` in `view`, filling the TLB when RAM is behind it. Returns the physical address.
+    ///
+    /// # Errors
+    /// #PF, or #GP(0) when not canonical.
+    pub fn translate(&mut self, view: usize, addr: u64, access: Access) -> Result<u64, Exception> {
+        let e = self.core.tlb.entry(view, addr);
+        let tag = match access {
+            Access::Read => e.read,
+            Access::Write => e.write,
+            Access::Execute => e.exec,
+        };
+        if tag == addr & PAGE_MASK {
+            return Ok(e.phys | addr & !PAGE_MASK);
+        }
+        if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
+            return Err(Exception::GP0);
+        }
+        let t = paging::walk(self, view, addr, access)?;
+        let phys = t.phys & self.core.phys.a20_mask;
+        self.fill(view, addr, phys, access, &t);
+        Ok(phys)
+    }
+
+    fn fill(&mut self, view: usize, addr: u64, phys: u64, access: Access, t: &paging::Translation) {
+        let page = addr & PAGE_MASK;
+        let old = *self.core.tlb.entry(view, addr);
+        let same = old.phys == phys & PAGE_MASK && [old.read, old.write, old.exec].contains(&page);
+        let mut e = if same { old } else { Entry::EMPTY };
+        e.phys = phys & PAGE_MASK;
+        e.global = t.global;
+        let readable = self.core.phys.page_for_read(phys);
+        if let Some(host) = readable {
+            e.addend =
+                (host.host as u64 & PAGE_MASK).wrapping_sub(page).wrapping_add(host.host as u64 & !PAGE_MASK);
+            if access == Access::Execute {
+                e.exec = page;
+            } else if !self.watches_page(page) {
+                e.read = page;
+            }
+            let writable = self.core.phys.page_for_write(phys);
+            if let (Access::Write, Some(w), false) = (access, writable, self.watches_page(page)) {
+                // Host pages must agree, and code pages keep trapping.
+                if w.host == host.host && w.ram.is_some_and(|p| !self.core.phys.has_code(p)) {
+                    if let Some(p) = w.ram {
+                        self.core.phys.mark_dirty(p);
+                    }
+                    e.write = page;
+                }
+            }
+            self.core.tlb.fill(view, addr, t.page_size, e);
+        }
+    }
+
+    /// Reads physical memory or a device; within one page.
+    pub fn load_phys(&mut self, bus: &mut dyn Bus, phys: u64, size: Size) -> u64 {
+        let bytes = size.bytes() as usize;
+        if let Some(v) = self.core.phys.read(phys, bytes) {
+            return v;
+        }
+        let at = self.core.now();
+        let v = bus_pieces(phys, bytes)
+            .fold(0, |v, (addr, shift, width)| v | bus.mmio_read(at, addr, width) << shift);
+        self.core.leave |= bus.attention();
+        v
+    }
+
+    /// Writes physical memory or a device; within one page.
+    pub fn store_phys(&mut self, bus: &mut dyn Bus, phys: u64, size: Size, value: u64) {
+        let bytes = size.bytes() as usize;
+        if self.core.phys.write(phys, bytes, value) {
+            self.core.leave |= !self.core.phys.stale_code.is_empty();
+            return;
+        }
+        let at = self.core.now();
+        for (addr, shift, width) in bus_pieces(phys, bytes) {
+            bus.mmio_write(at, addr, width, value >> shift & (u64::MAX >> (64 - 8 * width.bytes())));
+        }
+        self.core.leave |= bus.attention();
+    }
+
+    fn check_alignment(&self, addr: u64, size: Size) -> Result<(), Exception> {
+        let on = self.sys.eflags & bits::AC != 0 && self.sys.cr0 & bits::CR0_AM != 0 && self.cpl() == 3;
+        if on && addr & (u64::from(size.bytes()) - 1) != 0 {
+            return Err(Exception::AlignmentCheck);
+        }
+        Ok(())
+    }
+
+    /// Whether a data breakpoint (DR7) may lie in the page at `page`: its accesses must take the slow path.
+    fn watches_page(&self, page: u64) -> bool {
+        self.sys.dr7 & 0xff != 0
+            && (0..4).any(|n| {
+                self.sys.dr7 >> (2 * n) & 3 != 0 && (self.sys.dr[n as usize] ^ page) & PAGE_MASK == 0
+            })
+    }
+
+    /// Notes the data breakpoints an access hits; they trap at the end of the instruction (SDM volume 3, 17.3.1.2).
+    fn note_data_access(&mut self, addr: u64, size: Size, write: bool) {
+        if self.sys.dr7 & 0xff == 0 {
+            return;
+        }
+        for n in 0..4 {
+            let enabled = self.sys.dr7 >> (2 * n) & 3 != 0;
+            let kind = self.sys.dr7 >> (16 + 4 * n) & 3;
+            let len = [1, 2, 8, 4][(self.sys.dr7 >> (18 + 4 * n) & 3) as usize];
+            let start = self.sys.dr[n] & !(len - 1);
+            let overlap = addr < start + len && start < addr.wrapping_add(u64::from(size.bytes()));
+            if enabled && overlap && (kind == 3 || kind == 1 && write) {
+                self.sys.pending_debug |= 1 << n;
+            }
+        }
+    }
+
+    /// Pushes `value` in the current stack width (`size` bytes) at the current privilege; RSP moves only on success.
+    ///
+    /// # Errors
+    /// #SS(0) by the stack's limit or a non-canonical address, #PF.
+    pub fn push(&mut self, bus: &mut dyn Bus, size: Size, value: u64) -> Result<(), Exception> {
+        let mask = self.stack_mask();
+        let rsp = self.reg(super::state::gpr::RSP);
+        let new = rsp.wrapping_sub(u64::from(size.bytes())) & mask;
+        let addr = self.linear(seg::SS, new, u64::from(size.bytes()), true)?;
+        self.store_linear(bus, addr, size, value)?;
+        self.set_reg(super::state::gpr::RSP, rsp & !mask | new);
+        Ok(())
+    }
+
+    /// All-ones in the bits of RSP that stack accesses use.
+    #[must_use]
+    pub fn stack_mask(&self) -> u64 {
+        if self.sys.code64() {
+            u64::MAX
+        } else if self.sys.segs[seg::SS].big() {
+            0xffff_ffff
+        } else {
+            0xffff
+        }
+    }
+
+    /// Checks `len` bytes at `offset` in segment `n` and returns the linear address (SDM volume 3, 5.3 and 5.4).
+    ///
+    /// # Errors
+    /// #SS(0) for SS, else #GP(0): limit, type, null selector, not canonical.
+    pub fn linear(&self, n: usize, offset: u64, len: u64, write: bool) -> Result<u64, Exception> {
+        let s = &self.sys.segs[n];
+        let bad = if n == seg::SS { Exception::SS0 } else { Exception::GP0 };
+        if self.sys.code64() {
+            let base = if n >= seg::FS { s.base } else { 0 };
+            let addr = base.wrapping_add(offset);
+            let last = addr.wrapping_add(len - 1);
+            let canonical = |a: u64| (a as i64) << 16 >> 16 == a as i64;
+            return if canonical(addr) && canonical(last) { Ok(addr) } else { Err(bad) };
+        }
+        let offset = offset & 0xffff_ffff;
+        let last = offset + (len - 1);
+        let protected = self.sys.cr0 & bits::CR0_PE != 0 && self.sys.eflags & bits::VM == 0;
+        if protected {
+            use super::state::Segment as S;
+            let code = s.attr & S::CODE != 0;
+            let allowed = if write { !code && s.attr & S::RW != 0 } else { !code || s.attr & S::RW != 0 };
+            if !s.present() || !allowed {
+                return Err(bad);
+            }
+            if !code && s.attr & S::DC != 0 {
+                let top = if s.big() { 0xffff_ffff } else { 0xffff };
+                if offset <= u64::from(s.limit) || last > top {
+                    return Err(bad);
+                }
+                return Ok(s.base.wrapping_add(offset) & 0xffff_ffff);
+            }
+        }
+        if last > u64::from(s.limit) {
+            return Err(bad);
+        }
+        Ok(s.base.wrapping_add(offset) & 0xffff_ffff)
+    }
+
+    /// The supervisor view for implicit accesses to descriptor tables and task state.
+    pub const SYSTEM_VIEW: usize = view::SUPERVISOR;
+}
+
+/// Splits a device access into pieces the bus can take: within aligned eight-byte words, power-of-two sizes, aligned.
+fn bus_pieces(phys: u64, bytes: usize) -> impl Iterator<Item = (u64, u32, Width)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        if done >= bytes {
+            return None;
+        }
+        let addr = phys + done as u64;
+        let mut len = (bytes - done).next_power_of_two();
+        if len > bytes - done {
+            len /= 2;
+        }
+        while addr % len as u64 != 0 {
+            len /= 2;
+        }
+        let piece = (addr, 8 * done as u32, Width::of(len).unwrap_or(Width::B1));
+        done += len;
+        Some(piece)
+    })
+}

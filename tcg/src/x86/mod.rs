@@ -1,0 +1,16 @@
+//! The x86 guest CPU, model `rrvmm-x86-v1`.
+
+pub mod access;
+pub mod cpu;
+pub mod exception;
+pub mod mode;
+pub mod state;
+pub mod system;
+pub mod translate;
+
+pub use cpu::Cpu;
+pub use exception::Exception;
+pub use state::State;
+
+/// Name and version of the guest-visible CPU; goes into every recording.
+pub const MODEL: &str = "rrvmm-x86-v1";

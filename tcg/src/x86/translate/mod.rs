@@ -1,0 +1,1 @@
+//! The x86 front end: decoded instructions become IR.
