@@ -12,6 +12,7 @@ pub mod interp;
 pub mod ir;
 pub mod mem;
 pub mod phys;
+pub mod softfloat;
 pub mod tlb;
 pub mod x86;
 
