@@ -4,6 +4,7 @@ pub mod access;
 pub mod cpu;
 pub mod exception;
 pub mod mode;
+pub mod sse;
 pub mod state;
 pub mod system;
 pub mod translate;
