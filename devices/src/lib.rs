@@ -1,2 +1,22 @@
 //! Every chip, bus and board as a pure state machine.
+//!
+//! Guest accesses, admitted inputs and the passing of virtual time go in; responses, interrupt lines and [`Output`]s come
+//! out. Nothing here can name the host: no clock, file, socket, thread or randomness, and no map whose order is not its
+//! keys' order. All state is plain data that is saved whole.
 #![forbid(unsafe_code)]
+
+pub mod acpi;
+pub mod bus;
+pub mod bytes;
+pub mod chips;
+pub mod input;
+pub mod key;
+pub mod output;
+pub mod pc;
+pub mod pci;
+
+pub use bus::Width;
+pub use input::Input;
+pub use key::Key;
+pub use output::Output;
+pub use pc::{Pc, PcConfig, PcState};

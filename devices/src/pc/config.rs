@@ -1,0 +1,113 @@
+//! What a `pc` board is built from, and where things are in its address spaces.
+
+use serde::{Deserialize, Serialize};
+
+/// How a `pc` board is put together. Part of a recording's manifest: fields are only ever added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PcConfig {
+    /// Bytes of RAM; a multiple of 1 MiB is expected, at least 1 MiB.
+    pub memory_bytes: u64,
+    /// Number of processors.
+    pub cpus: u8,
+    /// Whether a firmware image runs: then PAM decides what 0xC0000-0xFFFFF shows, and the firmware sets up the chip set.
+    pub firmware: bool,
+}
+
+/// RAM below this address; what does not fit continues at 4 GiB.
+pub const LOW_RAM_LIMIT: u64 = 0xc000_0000;
+/// Where RAM continues above the hole for devices.
+pub const HIGH_RAM_START: u64 = 0x1_0000_0000;
+/// The window onto video memory.
+pub const VGA_WINDOW: std::ops::Range<u64> = 0xa_0000..0xc_0000;
+/// Registers of the I/O APIC.
+pub const IOAPIC_BASE: u64 = 0xfec0_0000;
+/// Registers of the HPET.
+pub const HPET_BASE: u64 = 0xfed0_0000;
+/// Registers of the local APIC, unless the guest moves them.
+pub const LAPIC_BASE: u64 = 0xfee0_0000;
+/// The ACPI power management block's ports.
+pub const PM_BASE: u16 = 0x600;
+/// The interrupt line of ACPI events.
+pub const SCI_IRQ: u8 = 9;
+/// The reset control register's port.
+pub const RESET_PORT: u16 = 0xcf9;
+
+impl PcConfig {
+    /// Bytes of RAM below the hole for devices.
+    #[must_use]
+    pub fn low_ram(&self) -> u64 {
+        self.memory_bytes.min(LOW_RAM_LIMIT)
+    }
+
+    /// Bytes of RAM from 4 GiB on.
+    #[must_use]
+    pub fn high_ram(&self) -> u64 {
+        self.memory_bytes.saturating_sub(LOW_RAM_LIMIT)
+    }
+}
+
+/// What a stretch of the physical address space is used for, as firmware tells an operating system (ACPI 6.5, 15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryKind {
+    /// Free RAM.
+    Ram,
+    /// Not to be used.
+    Reserved,
+}
+
+impl MemoryKind {
+    /// The type number in an E820 map.
+    #[must_use]
+    pub fn e820(self) -> u32 {
+        match self {
+            MemoryKind::Ram => 1,
+            MemoryKind::Reserved => 2,
+        }
+    }
+}
+
+/// One stretch of the physical address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryRegion {
+    /// First address.
+    pub start: u64,
+    /// Length in bytes.
+    pub len: u64,
+    /// What it is used for.
+    pub kind: MemoryKind,
+}
+
+/// The memory map told to a kernel that is started without firmware, in ascending order.
+///
+/// The last KiB of conventional memory is the EBDA, and 0xE0000-0xFFFFF is where the ACPI tables are.
+#[must_use]
+pub fn memory_map(config: &PcConfig) -> Vec<MemoryRegion> {
+    let region = |start, end: u64, kind| MemoryRegion { start, len: end - start, kind };
+    let mut map = vec![
+        region(0, 0x9_fc00, MemoryKind::Ram),
+        region(0x9_fc00, 0xa_0000, MemoryKind::Reserved),
+        region(0xe_0000, 0x10_0000, MemoryKind::Reserved),
+    ];
+    if config.low_ram() > 0x10_0000 {
+        map.push(region(0x10_0000, config.low_ram(), MemoryKind::Ram));
+    }
+    if config.high_ram() > 0 {
+        map.push(region(HIGH_RAM_START, HIGH_RAM_START + config.high_ram(), MemoryKind::Ram));
+    }
+    map
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ram_beyond_the_hole_continues_at_4_gib() {
+        let config = PcConfig { memory_bytes: 5 << 30, cpus: 1, firmware: false };
+        let map = memory_map(&config);
+        let ram: u64 = map.iter().filter(|r| r.kind == MemoryKind::Ram).map(|r| r.len).sum();
+        assert_eq!(map.last(), Some(&MemoryRegion { start: 4 << 30, len: 2 << 30, kind: MemoryKind::Ram }));
+        assert_eq!(ram, (5 << 30) - 0x6_0400);
+        assert!(map.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start));
+    }
+}
