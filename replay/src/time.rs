@@ -70,3 +70,38 @@ impl fmt::Display for VirtualTime {
         write!(f, "{}.{:09} s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
     }
 }
+
+/// A moment of a run: where, and what the guest's clocks say there.
+///
+/// While the machine runs, the position alone fixes the time. While it sleeps the position stands still and the time
+/// goes on, so an input that arrives in a sleep needs both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Instructions completed.
+    pub position: Position,
+    /// Guest time.
+    pub time: VirtualTime,
+}
+
+impl Stamp {
+    /// Power-on.
+    pub const START: Stamp = Stamp { position: Position::START, time: VirtualTime::ZERO };
+
+    /// The moment at `position` and `time`.
+    #[must_use]
+    pub const fn new(position: Position, time: VirtualTime) -> Self {
+        Self { position, time }
+    }
+
+    /// Whether `later` can come after `self` in one run: neither component goes back.
+    #[must_use]
+    pub fn precedes(self, later: Stamp) -> bool {
+        self.position <= later.position && self.time <= later.time
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "position {} ({})", self.position, self.time)
+    }
+}

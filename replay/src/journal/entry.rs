@@ -1,0 +1,51 @@
+use serde::{Deserialize, Serialize};
+
+use crate::digest::MachineDigest;
+use crate::end::EndReason;
+use crate::time::{Position, Stamp};
+
+/// One recorded event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number in the recording, from 0.
+    pub number: u64,
+    /// When it happened.
+    pub stamp: Stamp,
+    /// What happened.
+    pub body: Body,
+}
+
+/// What an event is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// An input arrived.
+    Input {
+        /// The source: the channel's name.
+        source: String,
+        /// The input's encoding, see [`codec`](crate::codec).
+        payload: Vec<u8>,
+    },
+    /// The machine had this digest.
+    Digest(MachineDigest),
+    /// The run ended.
+    End {
+        /// Why.
+        reason: EndReason,
+        /// Digest of the machine there.
+        digest: MachineDigest,
+    },
+}
+
+/// The bytes of a message: the position, then what the channel carries. The virtual time is the message's `log_time`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Message<P> {
+    pub(super) position: Position,
+    pub(super) payload: P,
+}
+
+/// What the channel `end` carries.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EndPayload {
+    pub(super) reason: EndReason,
+    pub(super) digest: MachineDigest,
+}

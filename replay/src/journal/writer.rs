@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use mcap::records::{AttachmentHeader, MessageHeader, Metadata};
+use mcap::write::NoSeek;
+use mcap::{Compression, WriteOptions};
+use serde::Serialize;
+
+use super::attachment::MEDIA_TYPE;
+use super::entry::{EndPayload, Message};
+use super::{
+    Attachment, AttachmentInfo, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_MANIFEST, CHUNK_SIZE, FORMAT_VERSION,
+    JournalError, MESSAGE_ENCODING, METADATA_MANIFEST, METADATA_NAME, METADATA_VERSION, Manifest, PROFILE,
+};
+use crate::codec;
+use crate::digest::{Digest, MachineDigest};
+use crate::end::EndReason;
+use crate::seam::Input;
+use crate::time::Stamp;
+
+/// Writes a recording, from the first byte to the last without ever going back.
+///
+/// Events are collected into a chunk; [`flush`](Self::flush) closes it and flushes the writer. What is not flushed is lost
+/// with the process, so the owner flushes about once a second. Wrap a file in a `BufWriter`: the attachments come in pieces.
+pub struct JournalWriter<W: Write> {
+    container: mcap::Writer<NoSeek<W>>,
+    channels: Vec<(&'static str, u16)>,
+    sequence: u32,
+    last: Stamp,
+    dirty: bool,
+    ended: bool,
+}
+
+impl<W: Write> JournalWriter<W> {
+    /// Begins a recording: manifest, attachments, and the first chunk with the channels and the manifest's hash, flushed.
+    ///
+    /// The manifest's list of attachments is filled in here.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`] when `out` fails.
+    pub fn create<I: Input>(
+        out: W,
+        mut manifest: Manifest,
+        attachments: &[Attachment<'_>],
+    ) -> Result<Self, JournalError> {
+        manifest.attachments = attachments.iter().map(describe).collect();
+        let json = serde_json::to_string(&manifest).map_err(JournalError::Manifest)?;
+        let mut container = options().create(NoSeek::new(out)).map_err(JournalError::write)?;
+        container.write_metadata(&metadata(&json)).map_err(JournalError::write)?;
+        for attachment in attachments {
+            attach(&mut container, attachment)?;
+        }
+        let mut channels = Vec::new();
+        for name in [CHANNEL_MANIFEST, CHANNEL_DIGEST, CHANNEL_END].iter().chain(I::SOURCES) {
+            let id = container
+                .add_channel(0, name, MESSAGE_ENCODING, &BTreeMap::new())
+                .map_err(JournalError::write)?;
+            channels.push((*name, id));
+        }
+        let mut writer =
+            Self { container, channels, sequence: 0, last: Stamp::START, dirty: true, ended: false };
+        writer.message(CHANNEL_MANIFEST, Stamp::START, &Digest::of(json.as_bytes()))?;
+        writer.flush()?;
+        Ok(writer)
+    }
+
+    /// Records an input.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`] when the writer fails, [`JournalError::Order`] for a moment before the last one.
+    pub fn input<I: Input>(&mut self, at: Stamp, input: &I) -> Result<(), JournalError> {
+        self.message(input.source(), at, input)
+    }
+
+    /// Records the machine's digest.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn digest(&mut self, at: Stamp, digest: &MachineDigest) -> Result<(), JournalError> {
+        self.message(CHANNEL_DIGEST, at, digest)
+    }
+
+    /// Records the end and flushes; only then is the recording complete.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn end(&mut self, at: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), JournalError> {
+        self.message(CHANNEL_END, at, &EndPayload { reason, digest: *digest })?;
+        self.ended = true;
+        self.flush()
+    }
+
+    /// Closes the chunk, so that everything so far survives a later accident, and flushes the writer.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`] when the writer fails.
+    pub fn flush(&mut self) -> Result<(), JournalError> {
+        if self.dirty {
+            self.container.flush().map_err(JournalError::write)?;
+            self.dirty = false;
+        }
+        Ok(())
+    }
+
+    /// Writes the container's index and returns the writer.
+    ///
+    /// # Errors
+    /// [`JournalError::Write`] when the writer fails.
+    pub fn finish(mut self) -> Result<W, JournalError> {
+        self.flush()?;
+        self.container.finish().map_err(JournalError::write)?;
+        let mut out = self.container.into_inner().into_inner();
+        out.flush().map_err(JournalError::Write)?;
+        Ok(out)
+    }
+
+    fn message<P: Serialize>(&mut self, source: &str, at: Stamp, payload: &P) -> Result<(), JournalError> {
+        if self.ended {
+            return Err(JournalError::Ended);
+        }
+        if !self.last.precedes(at) {
+            return Err(JournalError::Order { last: self.last, now: at });
+        }
+        let channel = self.channels.iter().find(|(name, _)| *name == source);
+        let Some((_, channel_id)) = channel else {
+            return Err(JournalError::UnknownSource(source.to_owned()));
+        };
+        let bytes = codec::to_bytes(&Message { position: at.position, payload })?;
+        let log_time = at.time.ns();
+        let header = MessageHeader {
+            channel_id: *channel_id,
+            sequence: self.sequence,
+            log_time,
+            publish_time: log_time,
+        };
+        self.container.write_to_known_channel(&header, &bytes).map_err(JournalError::write)?;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.last = at;
+        self.dirty = true;
+        Ok(())
+    }
+}
+
+fn options() -> WriteOptions {
+    WriteOptions::new()
+        .profile(PROFILE)
+        .library(concat!("rrvmm ", env!("CARGO_PKG_VERSION")))
+        .compression(Some(Compression::Zstd))
+        .compression_threads(0)
+        .chunk_size(Some(CHUNK_SIZE))
+        .disable_seeking(true)
+        // 16 bytes a message, more than most messages: the chunks' index is enough to find anything.
+        .emit_message_indexes(false)
+}
+
+fn describe(attachment: &Attachment<'_>) -> AttachmentInfo {
+    AttachmentInfo {
+        name: attachment.name.to_owned(),
+        length: attachment.data.len() as u64,
+        digest: Digest::of(attachment.data),
+    }
+}
+
+fn metadata(json: &str) -> Metadata {
+    let pairs = [(METADATA_VERSION, FORMAT_VERSION.to_string()), (METADATA_MANIFEST, json.to_owned())];
+    Metadata {
+        name: METADATA_NAME.to_owned(),
+        metadata: pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+    }
+}
+
+fn attach<W: Write>(
+    container: &mut mcap::Writer<NoSeek<W>>,
+    attachment: &Attachment<'_>,
+) -> Result<(), JournalError> {
+    let header = AttachmentHeader {
+        log_time: 0,
+        create_time: 0,
+        name: attachment.name.to_owned(),
+        media_type: MEDIA_TYPE.to_owned(),
+    };
+    container.start_attachment(attachment.data.len() as u64, header).map_err(JournalError::write)?;
+    container.put_attachment_bytes(attachment.data).map_err(JournalError::write)?;
+    container.finish_attachment().map_err(JournalError::write)
+}

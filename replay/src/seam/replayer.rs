@@ -1,0 +1,229 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::io::{Read, Seek};
+use std::marker::PhantomData;
+
+use super::{Admitted, Due, Input, Seam, SeamError};
+use crate::codec;
+use crate::digest::MachineDigest;
+use crate::divergence::{Difference, Divergence};
+use crate::end::EndReason;
+use crate::journal::{Body, Cut, CutReason, Entry, JournalError, JournalReader};
+use crate::time::{Position, Stamp};
+
+/// Recorded events shown before and after a divergence.
+const CONTEXT: usize = 4;
+
+/// A seam that can go back to an earlier moment of the run.
+pub trait Rewind: Seam {
+    /// How many events the machine has had.
+    fn events(&self) -> u64;
+
+    /// Goes to where the machine has had `events` events.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    fn rewind(&mut self, events: u64) -> Result<(), SeamError>;
+}
+
+/// The boundary of a replay: inputs come out of the journal, and from nowhere else.
+pub struct Replayer<I, R> {
+    journal: JournalReader<R>,
+    /// The next entry; none after the last.
+    head: Option<Entry>,
+    /// Lines about the last entries, oldest first.
+    recent: VecDeque<String>,
+    last_equal: Option<Stamp>,
+    checking: bool,
+    input: PhantomData<fn() -> I>,
+}
+
+impl<I: Input, R: Read + Seek> Replayer<I, R> {
+    /// Replays `journal` from its beginning.
+    ///
+    /// # Errors
+    /// The journal cannot be read, or has sources that `I` does not.
+    pub fn new(mut journal: JournalReader<R>) -> Result<Self, JournalError> {
+        if let Some(unknown) = journal.sources().find(|source| !I::SOURCES.contains(source)) {
+            return Err(JournalError::UnknownSource(unknown.to_owned()));
+        }
+        journal.rewind(0)?;
+        let head = journal.next_entry()?;
+        Ok(Self {
+            journal,
+            head,
+            recent: VecDeque::new(),
+            last_equal: None,
+            checking: true,
+            input: PhantomData,
+        })
+    }
+
+    /// Whether digests on the way are compared (they are, at first); the one at the end always is.
+    pub fn set_checking(&mut self, checking: bool) {
+        self.checking = checking;
+    }
+
+    /// The recording.
+    pub fn journal(&mut self) -> &mut JournalReader<R> {
+        &mut self.journal
+    }
+
+    /// The last digest that was compared and equal.
+    pub fn last_equal(&self) -> Option<Stamp> {
+        self.last_equal
+    }
+
+    fn advance(&mut self) -> Result<(), JournalError> {
+        let next = self.journal.next_entry()?;
+        if let Some(done) = std::mem::replace(&mut self.head, next) {
+            if self.recent.len() == CONTEXT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(describe::<I>(&done));
+        }
+        Ok(())
+    }
+
+    fn diverged(&mut self, at: Stamp, difference: Difference) -> SeamError {
+        let mut after: Vec<String> = self.head.iter().map(describe::<I>).collect();
+        while after.len() < CONTEXT {
+            // The journal is left somewhere else, which no longer matters: this replay is over.
+            match self.journal.next_entry() {
+                Ok(Some(entry)) => after.push(describe::<I>(&entry)),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let before = self.recent.iter().cloned().collect();
+        SeamError::Divergence(Box::new(Divergence {
+            at,
+            last_equal: self.last_equal,
+            difference,
+            before,
+            after,
+        }))
+    }
+
+    fn cut(&self) -> Cut {
+        let summary = self.journal.summary();
+        // A recording without a cut has an end, and nobody asks after the end.
+        summary.cut.clone().unwrap_or(Cut { offset: 0, reason: CutReason::Unclosed })
+    }
+}
+
+impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
+    type Input = I;
+    type Offer = Infallible;
+
+    fn next_stop(&self) -> Option<Position> {
+        self.head.as_ref().map(|entry| entry.stamp.position)
+    }
+
+    fn due(&mut self, now: Stamp) -> Result<Due<I>, SeamError> {
+        loop {
+            let Some(head) = &self.head else { return Ok(Due::Cut(self.cut())) };
+            let expected = head.stamp;
+            if expected.position > now.position {
+                return Ok(Due::Nothing);
+            }
+            if expected.position < now.position || expected.time < now.time {
+                return Err(self.diverged(now, Difference::Overrun { expected }));
+            }
+            if expected.time > now.time {
+                return Ok(Due::Sleep(expected.time));
+            }
+            match &head.body {
+                Body::Input { source, payload } => {
+                    let input: I = codec::from_bytes(payload).map_err(JournalError::Codec)?;
+                    if input.source() != source {
+                        return Err(JournalError::UnknownSource(source.clone()).into());
+                    }
+                    self.advance()?;
+                    return Ok(Due::Input(Admitted::new(input, now)));
+                }
+                Body::Digest(_) if !self.checking => self.advance()?,
+                Body::Digest(_) => return Ok(Due::Digest),
+                Body::End { reason, .. } => return Ok(Due::End(*reason)),
+            }
+        }
+    }
+
+    fn admit(&mut self, offer: Infallible, _now: Stamp) -> Result<Admitted<I>, SeamError> {
+        match offer {}
+    }
+
+    fn digest(&mut self, now: Stamp, digest: &MachineDigest) -> Result<(), SeamError> {
+        let Some(Entry { body: Body::Digest(expected), stamp, .. }) = &self.head else { return Ok(()) };
+        if *stamp != now {
+            return Ok(());
+        }
+        if expected != digest {
+            let difference = Difference::State { expected: *expected, actual: *digest };
+            return Err(self.diverged(now, difference));
+        }
+        self.last_equal = Some(now);
+        self.advance()?;
+        Ok(())
+    }
+
+    fn halted_forever(&mut self, now: Stamp) -> Result<(), SeamError> {
+        match self.head.as_ref().map(|entry| entry.stamp) {
+            Some(expected) => Err(self.diverged(now, Difference::HaltedForever { expected })),
+            None => Ok(()),
+        }
+    }
+
+    fn awake(&mut self, now: Stamp) -> Result<(), SeamError> {
+        match self.head.as_ref().map(|entry| entry.stamp) {
+            Some(expected) => Err(self.diverged(now, Difference::Awake { expected })),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError> {
+        let (stamp, recorded) = match &self.head {
+            // Nothing is known of how a cut recording went on.
+            None => return Ok(()),
+            Some(Entry { stamp, body: Body::End { reason, digest }, .. }) => (*stamp, (*reason, *digest)),
+            Some(_) => return Err(self.diverged(now, Difference::End { expected: None, actual: reason })),
+        };
+        if stamp != now || recorded.0 != reason {
+            let expected = Some((stamp, recorded.0));
+            return Err(self.diverged(now, Difference::End { expected, actual: reason }));
+        }
+        if recorded.1 != *digest {
+            let difference = Difference::State { expected: recorded.1, actual: *digest };
+            return Err(self.diverged(now, difference));
+        }
+        self.last_equal = Some(now);
+        self.advance()?;
+        Ok(())
+    }
+}
+
+impl<I: Input, R: Read + Seek> Rewind for Replayer<I, R> {
+    fn events(&self) -> u64 {
+        self.head.as_ref().map_or(u64::MAX, |entry| entry.number)
+    }
+
+    fn rewind(&mut self, events: u64) -> Result<(), SeamError> {
+        self.journal.rewind(events)?;
+        self.head = self.journal.next_entry()?;
+        self.recent.clear();
+        self.last_equal = None;
+        Ok(())
+    }
+}
+
+/// One line about an entry.
+fn describe<I: Input>(entry: &Entry) -> String {
+    let what = match &entry.body {
+        Body::Input { source, payload } => match codec::from_bytes::<I>(payload) {
+            Ok(input) => format!("{source} {}", input.summary()),
+            Err(_) => format!("{source} (not readable)"),
+        },
+        Body::Digest(digest) => format!("digest {digest}"),
+        Body::End { reason, .. } => format!("end: {reason}"),
+    };
+    format!("{} {what}", entry.stamp)
+}

@@ -1,0 +1,108 @@
+use super::steppable::{Steppable, Stop};
+use crate::end::EndReason;
+use crate::journal::Cut;
+use crate::seam::{Due, Seam, SeamError};
+use crate::time::{Position, VirtualTime};
+
+/// Why a machine cannot be driven further.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError<E> {
+    /// The journal, or a divergence from it.
+    #[error(transparent)]
+    Seam(#[from] SeamError),
+    /// The machine.
+    #[error("the machine cannot go on")]
+    Machine(#[source] E),
+}
+
+/// Where [`step`] has come to.
+#[derive(Debug)]
+pub enum Step {
+    /// The limit, as the machine first comes to it or where it already was.
+    Reached,
+    /// The machine sleeps. The caller waits if it likes, then calls [`jump`] with this moment (or an earlier one, before
+    /// it admits an input there).
+    Idle {
+        /// The moment at which the machine is next looked at; none if neither a timer nor a recording has one.
+        until: Option<VirtualTime>,
+    },
+    /// The run has ended, and the seam knows.
+    Ended(EndReason),
+    /// The recording is cut off here.
+    Cut(Cut),
+}
+
+/// Does everything that is due, then runs the machine up to `limit`, with digests and recorded inputs on the way.
+///
+/// Recording, replaying and seeking all move a machine through this one function, so they cannot disagree on the order
+/// of things at one moment: what is due first, then sleep, then instructions.
+///
+/// # Errors
+/// The machine fails, the journal fails, or the run is not the recorded one.
+pub fn step<M, S>(machine: &mut M, seam: &mut S, limit: Position) -> Result<Step, DriveError<M::Error>>
+where
+    M: Steppable,
+    S: Seam<Input = M::Input>,
+{
+    loop {
+        let now = machine.now();
+        if now.position >= limit {
+            return Ok(Step::Reached);
+        }
+        match seam.due(now)? {
+            Due::Input(input) => {
+                machine.admit(input).map_err(DriveError::Machine)?;
+                continue;
+            }
+            Due::Digest => {
+                seam.digest(now, &machine.digest())?;
+                continue;
+            }
+            Due::End(reason) => {
+                seam.end(now, reason, &machine.digest())?;
+                return Ok(Step::Ended(reason));
+            }
+            Due::Cut(cut) => return Ok(Step::Cut(cut)),
+            Due::Sleep(time) => {
+                if !machine.is_idle() {
+                    seam.awake(now)?;
+                }
+                // A timer that expires at the same moment goes first, as it did when the input was recorded.
+                let until = machine.next_deadline().map_or(time, |deadline| deadline.min(time));
+                return Ok(Step::Idle { until: Some(until) });
+            }
+            Due::Nothing => {}
+        }
+        if machine.is_idle() {
+            return Ok(Step::Idle { until: machine.next_deadline() });
+        }
+        let target = seam.next_stop().map_or(limit, |stop| stop.min(limit));
+        match machine.run_until(target).map_err(DriveError::Machine)? {
+            // What is due where the machine now is comes before its sleep.
+            Stop::Reached | Stop::Idle => {}
+            Stop::Ended(reason) => {
+                seam.end(machine.now(), reason, &machine.digest())?;
+                return Ok(Step::Ended(reason));
+            }
+        }
+    }
+}
+
+/// Lets a sleeping machine's time pass up to `until`, as [`Step::Idle`] gave it.
+///
+/// # Errors
+/// As [`step`]; without a moment to wait for, the recording must end here, else the run is not the recorded one.
+pub fn jump<M, S>(
+    machine: &mut M,
+    seam: &mut S,
+    until: Option<VirtualTime>,
+) -> Result<(), DriveError<M::Error>>
+where
+    M: Steppable,
+    S: Seam<Input = M::Input>,
+{
+    match until {
+        Some(time) => machine.idle_until(time).map_err(DriveError::Machine),
+        None => Ok(seam.halted_forever(machine.now())?),
+    }
+}
