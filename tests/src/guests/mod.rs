@@ -1,0 +1,14 @@
+//! Guests by Debian package name, cached outside the repository, and the initrds the tests boot them with.
+//!
+//! No version is ever pinned: the newest package of the configured archive is used. A cached one serves for a week,
+//! then the archive is asked again; where the archive does not answer, the cached one serves on, with a notice.
+
+mod apt;
+mod cache;
+pub mod initrd;
+mod packages;
+pub mod workload;
+
+pub use cache::directory as cache_directory;
+pub use initrd::cached as cached_initrd;
+pub use packages::{Arch, Kernel, MemtestBits, busybox, kernel, kernel_version, memtest, seabios};

@@ -1,0 +1,1 @@
+//! Bare-metal guests in assembly (`tests/payloads/`), built at test time.

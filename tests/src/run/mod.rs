@@ -1,0 +1,16 @@
+//! Runs machines as child processes, rrvmm and QEMU alike, with a time limit, and keeps what they print.
+
+mod guest;
+mod process;
+
+pub use guest::{Guest, QEMU_CPU, qemu, rrvmm, rrvmm_program};
+pub use process::{Outcome, Process, has_program, with_memory_limit};
+
+use std::fmt::Display;
+
+/// Says on standard error, where the test harness cannot hide it, that `what` did not run and why.
+pub fn skipped(what: &str, why: impl Display) {
+    use std::io::Write as _;
+    // Not eprintln!: that one is captured by the harness, and a skip must not look like a pass.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {what}: {why}");
+}
