@@ -1,0 +1,144 @@
+//! Puts a boot source into guest memory and says in which state the CPU starts it.
+//!
+//! A source is bytes, not paths: in a replay they come out of the recording. Nothing here reads the host.
+//!
+//! | source | recognised by | entry |
+//! |---|---|---|
+//! | bzImage | `HdrS` at 0x202 | 64-bit boot protocol if the kernel has it, else 32-bit ([`bzimage`]) |
+//! | Multiboot | Multiboot 1 header in the first 8 KiB | 32-bit ([`multiboot`]) |
+//! | ELF with a PVH note | note `Xen`, type 18 | 32-bit ([`pvh`]) |
+//! | firmware | `--bios` | reset vector |
+
+mod bios_data;
+mod bzimage;
+mod elf;
+mod entry;
+mod error;
+mod multiboot;
+mod paging;
+mod place;
+mod pvh;
+mod setup_header;
+
+pub use entry::{DescriptorTable, EntryMode, EntryState, Segment};
+pub use error::LoadError;
+
+use crate::memory::GuestMemory;
+use place::Placement;
+use rrvmm_devices::acpi::AcpiTables;
+use rrvmm_devices::pc::{MemoryRegion, memory_map};
+use rrvmm_devices::{PcConfig, acpi};
+use vm_memory::{Bytes, GuestAddress};
+
+/// What the machine starts with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootSource {
+    /// Kernel image (bzImage, Multiboot or PVH ELF).
+    pub kernel: Option<Vec<u8>>,
+    /// Initial ramdisk for a Linux kernel.
+    pub initrd: Option<Vec<u8>>,
+    /// Kernel command line; empty if none.
+    pub cmdline: String,
+    /// Raw firmware image instead of a kernel.
+    pub bios: Option<Vec<u8>>,
+    /// Multiboot or PVH modules, in order.
+    pub modules: Vec<Module>,
+}
+
+/// One module of a Multiboot or PVH kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Module {
+    /// Its contents.
+    pub bytes: Vec<u8>,
+    /// The text that goes with it.
+    pub cmdline: String,
+}
+
+impl BootSource {
+    /// Bytes of ROM this source needs mapped, for [`GuestMemory::new`].
+    #[must_use]
+    pub fn firmware_size(&self) -> u64 {
+        self.bios.as_ref().map_or(0, |image| image.len() as u64)
+    }
+}
+
+/// Writes `source` into zeroed `memory`; a kernel also finds the ACPI tables and the memory map of the board `config`.
+///
+/// # Errors
+/// [`LoadError`] if the source is not bootable, is damaged, or does not fit; `memory` is then of no use.
+pub fn load(memory: &GuestMemory, source: &BootSource, config: &PcConfig) -> Result<EntryState, LoadError> {
+    match (&source.bios, &source.kernel) {
+        (None, None) => Err(LoadError::Nothing),
+        (Some(_), Some(_)) => Err(LoadError::BiosAndKernel),
+        (Some(image), None) => load_firmware(memory, source, image),
+        (None, Some(kernel)) => load_kernel(memory, source, kernel, config),
+    }
+}
+
+fn load_firmware(memory: &GuestMemory, source: &BootSource, image: &[u8]) -> Result<EntryState, LoadError> {
+    for (given, option) in [
+        (source.initrd.is_some(), "--initrd"),
+        (!source.cmdline.is_empty(), "--cmdline"),
+        (!source.modules.is_empty(), "--module"),
+    ] {
+        if given {
+            return Err(LoadError::NotWithBios(option));
+        }
+    }
+    let rom = memory.rom();
+    if rom.is_empty() || rom.end - rom.start != image.len() as u64 {
+        return Err(LoadError::FirmwareNotMapped { image: image.len() as u64, rom: rom.end - rom.start });
+    }
+    memory.mmap().write_slice(image, GuestAddress(rom.start)).map_err(LoadError::Write)?;
+    Ok(EntryState::reset())
+}
+
+fn load_kernel(
+    memory: &GuestMemory,
+    source: &BootSource,
+    kernel: &[u8],
+    config: &PcConfig,
+) -> Result<EntryState, LoadError> {
+    if source.initrd.as_ref().is_some_and(Vec::is_empty) {
+        return Err(LoadError::EmptyInitrd);
+    }
+    if source.cmdline.contains('\0') || source.modules.iter().any(|module| module.cmdline.contains('\0')) {
+        return Err(LoadError::NulInCmdline);
+    }
+    let mut place = Placement::new(memory);
+    bios_data::write(&mut place)?;
+    let AcpiTables { rsdp, blobs } = acpi::tables(config);
+    for (address, bytes) in &blobs {
+        place.write_at("the ACPI tables", *address, bytes)?;
+    }
+    let mut boot = Boot { place, source, map: memory_map(config), rsdp };
+    if bzimage::is_bzimage(kernel) {
+        bzimage::load(&mut boot, kernel)
+    } else if let Some(header) = multiboot::find_header(kernel) {
+        multiboot::load(&mut boot, kernel, &header)
+    } else if elf::is_elf(kernel) {
+        pvh::load(&mut boot, kernel)
+    } else {
+        Err(LoadError::NotAKernel(error::describe(kernel)))
+    }
+}
+
+/// What every kernel loader works with.
+struct Boot<'a> {
+    place: Placement<'a>,
+    source: &'a BootSource,
+    map: Vec<MemoryRegion>,
+    rsdp: u64,
+}
+
+impl Boot<'_> {
+    /// Writes `text` with its terminating NUL into low memory and returns its address.
+    fn place_text(&mut self, name: &'static str, text: &str) -> Result<u64, LoadError> {
+        let mut bytes = text.as_bytes().to_vec();
+        bytes.push(0);
+        self.place.write_low(name, &bytes, 16)
+    }
+}
+
+#[cfg(test)]
+mod tests;
