@@ -14,14 +14,12 @@ pub enum LoadError {
     /// An option that only makes sense with a kernel.
     #[error("{0} needs --kernel: a firmware image started with --bios has no use for it")]
     NotWithBios(&'static str),
-    /// The memory was made without the ROM this image needs.
-    #[error("the firmware image has {image} bytes but the memory was made with a ROM of {rom}")]
-    FirmwareNotMapped {
-        /// Bytes of the image.
-        image: u64,
-        /// Bytes of ROM mapped.
-        rom: u64,
-    },
+    /// A firmware image of impossible size.
+    #[error(
+        "a firmware image of {0} bytes cannot be mapped: --bios takes a raw image of 64 KiB to 16 MiB, a multiple of 4 KiB \
+         (for example /usr/share/seabios/bios-256k.bin)"
+    )]
+    FirmwareSize(usize),
     /// Not a format that can be started.
     #[error(
         "the kernel is not a bzImage, Multiboot or PVH ELF image: {0}; --kernel takes for example the /boot/vmlinuz-* of a distribution"

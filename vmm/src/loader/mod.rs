@@ -14,6 +14,7 @@ mod bzimage;
 mod elf;
 mod entry;
 mod error;
+mod firmware;
 mod multiboot;
 mod paging;
 mod place;
@@ -22,13 +23,13 @@ mod setup_header;
 
 pub use entry::{DescriptorTable, EntryMode, EntryState, Segment};
 pub use error::LoadError;
+pub use firmware::{FIRMWARE_SHADOW, firmware_window};
 
 use crate::memory::GuestMemory;
 use place::Placement;
 use rrvmm_devices::acpi::AcpiTables;
 use rrvmm_devices::pc::{MemoryRegion, memory_map};
 use rrvmm_devices::{PcConfig, acpi};
-use vm_memory::{Bytes, GuestAddress};
 
 /// What the machine starts with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,15 +55,9 @@ pub struct Module {
     pub cmdline: String,
 }
 
-impl BootSource {
-    /// Bytes of ROM this source needs mapped, for [`GuestMemory::new`].
-    #[must_use]
-    pub fn firmware_size(&self) -> u64 {
-        self.bios.as_ref().map_or(0, |image| image.len() as u64)
-    }
-}
-
 /// Writes `source` into zeroed `memory`; a kernel also finds the ACPI tables and the memory map of the board `config`.
+///
+/// A firmware image is only checked: it belongs at [`firmware_window`], not into RAM.
 ///
 /// # Errors
 /// [`LoadError`] if the source is not bootable, is damaged, or does not fit; `memory` is then of no use.
@@ -70,27 +65,9 @@ pub fn load(memory: &GuestMemory, source: &BootSource, config: &PcConfig) -> Res
     match (&source.bios, &source.kernel) {
         (None, None) => Err(LoadError::Nothing),
         (Some(_), Some(_)) => Err(LoadError::BiosAndKernel),
-        (Some(image), None) => load_firmware(memory, source, image),
+        (Some(image), None) => firmware::check(source, image),
         (None, Some(kernel)) => load_kernel(memory, source, kernel, config),
     }
-}
-
-fn load_firmware(memory: &GuestMemory, source: &BootSource, image: &[u8]) -> Result<EntryState, LoadError> {
-    for (given, option) in [
-        (source.initrd.is_some(), "--initrd"),
-        (!source.cmdline.is_empty(), "--cmdline"),
-        (!source.modules.is_empty(), "--module"),
-    ] {
-        if given {
-            return Err(LoadError::NotWithBios(option));
-        }
-    }
-    let rom = memory.rom();
-    if rom.is_empty() || rom.end - rom.start != image.len() as u64 {
-        return Err(LoadError::FirmwareNotMapped { image: image.len() as u64, rom: rom.end - rom.start });
-    }
-    memory.mmap().write_slice(image, GuestAddress(rom.start)).map_err(LoadError::Write)?;
-    Ok(EntryState::reset())
 }
 
 fn load_kernel(

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn parts_never_overlap() {
-        let memory = GuestMemory::new(4 << 20, 0).unwrap();
+        let memory = GuestMemory::new(4 << 20).unwrap();
         let mut place = Placement::new(&memory);
         place.claim("the kernel", 0x20_0000, 0x1800).unwrap();
         assert!(matches!(place.claim("b", 0x20_1000, 1), Err(LoadError::Overlap { .. })));
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn low_memory_fills_up_and_then_says_so() {
-        let memory = GuestMemory::new(1 << 20, 0).unwrap();
+        let memory = GuestMemory::new(1 << 20).unwrap();
         let mut place = Placement::new(&memory);
         assert_eq!(place.write_low("a", &[1; 10], 16).unwrap(), 0x1000);
         assert_eq!(place.write_low("b", &[1; 0x1000], 0x1000).unwrap(), 0x2000);

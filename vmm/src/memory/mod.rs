@@ -1,7 +1,7 @@
-//! Guest RAM and the firmware ROM, laid out as the `pc` board's physical map wants them.
+//! Guest RAM, laid out as the `pc` board's physical map wants it.
 //!
-//! RAM starts at 0 and stops at [`LOW_RAM_LIMIT`]; what does not fit below goes on at [`HIGH_RAM_START`]. The firmware
-//! ROM, if there is one, ends at 4 GiB, where the CPU fetches its first instruction.
+//! RAM starts at 0 and stops at [`LOW_RAM_LIMIT`]; what does not fit below goes on at [`HIGH_RAM_START`]. Firmware
+//! is not in here: it never changes, so whoever maps it keeps the image.
 
 mod size;
 
@@ -19,10 +19,6 @@ pub const MIN_RAM: u64 = 1 << 20;
 pub const MAX_RAM: u64 = (1 << 40) - (HIGH_RAM_START - LOW_RAM_LIMIT);
 /// RAM comes in multiples of this many bytes, as [`PcConfig`](rrvmm_devices::PcConfig) wants it.
 pub const RAM_GRANULE: u64 = 1 << 20;
-/// Least and most bytes of a firmware image.
-pub const FIRMWARE_SIZES: std::ops::RangeInclusive<u64> = 64 << 10..=16 << 20;
-/// The part of the firmware's end that the chipset also shows below 1 MiB.
-pub const FIRMWARE_SHADOW: Range<u64> = 0xE_0000..0x10_0000;
 
 /// Why the guest's memory cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +32,6 @@ pub enum MemoryError {
     /// Not a multiple of [`RAM_GRANULE`].
     #[error("{0} bytes of guest memory is not a multiple of 1 MiB; round the size given to --memory")]
     Unaligned(u64),
-    /// A firmware image of impossible size.
-    #[error(
-        "a firmware image of {0} bytes cannot be mapped: --bios takes a raw image of 64 KiB to 16 MiB, a multiple of 4 KiB \
-         (for example /usr/share/seabios/bios-256k.bin)"
-    )]
-    FirmwareSize(u64),
     /// More than this host has.
     #[error(
         "{} of guest memory is more than this host has ({} of RAM and swap); give less with --memory",
@@ -73,23 +63,21 @@ impl std::fmt::Display for Size {
     }
 }
 
-/// The guest's RAM and firmware ROM.
+/// The guest's RAM.
 ///
 /// Accesses take `&self`, as in `vm-memory`: nothing here keeps two writers apart, the machine's schedule does.
-/// Nothing here keeps the guest from writing to the ROM either: that is the bus's business, see [`rom`](Self::rom).
 #[derive(Debug)]
 pub struct GuestMemory {
     mmap: GuestMemoryMmap<()>,
     ram_size: u64,
-    rom: Range<u64>,
 }
 
 impl GuestMemory {
-    /// Maps `ram_size` bytes of zeroed RAM, and `firmware_size` bytes of zeroed ROM ending at 4 GiB (0: no ROM).
+    /// Maps `ram_size` bytes of zeroed RAM.
     ///
     /// # Errors
-    /// [`MemoryError`] when a size is out of range or the host cannot give as much.
-    pub fn new(ram_size: u64, firmware_size: u64) -> Result<Self, MemoryError> {
+    /// [`MemoryError`] when the size is out of range or the host cannot give as much.
+    pub fn new(ram_size: u64) -> Result<Self, MemoryError> {
         if ram_size < MIN_RAM {
             return Err(MemoryError::TooSmall(ram_size));
         }
@@ -99,28 +87,21 @@ impl GuestMemory {
         if !ram_size.is_multiple_of(RAM_GRANULE) {
             return Err(MemoryError::Unaligned(ram_size));
         }
-        if firmware_size != 0
-            && !(FIRMWARE_SIZES.contains(&firmware_size) && firmware_size.is_multiple_of(PAGE_SIZE as u64))
-        {
-            return Err(MemoryError::FirmwareSize(firmware_size));
-        }
         let host = host_memory();
         if ram_size > host {
             return Err(MemoryError::HostTooSmall { asked: ram_size, host });
         }
-        let rom = HIGH_RAM_START - firmware_size..HIGH_RAM_START;
-        let ranges: Vec<_> =
-            [0..ram_size.min(LOW_RAM_LIMIT), rom.clone(), HIGH_RAM_START..high_end(ram_size)]
-                .into_iter()
-                .filter(|range| !range.is_empty())
-                .map(|range| (GuestAddress(range.start), (range.end - range.start) as usize))
-                .collect();
+        let ranges: Vec<_> = [0..ram_size.min(LOW_RAM_LIMIT), HIGH_RAM_START..high_end(ram_size)]
+            .into_iter()
+            .filter(|range| !range.is_empty())
+            .map(|range| (GuestAddress(range.start), (range.end - range.start) as usize))
+            .collect();
         let mmap = GuestMemoryMmap::from_ranges(&ranges)
-            .map_err(|source| MemoryError::Map { asked: ram_size + firmware_size, source })?;
-        Ok(Self { mmap, ram_size, rom })
+            .map_err(|source| MemoryError::Map { asked: ram_size, source })?;
+        Ok(Self { mmap, ram_size })
     }
 
-    /// The mapping, for direct access. It holds RAM and ROM, also the RAM that lies under the VGA window.
+    /// The mapping, for direct access. It also has the RAM that lies under the VGA window.
     #[must_use]
     pub fn mmap(&self) -> &GuestMemoryMmap<()> {
         &self.mmap
@@ -144,25 +125,10 @@ impl GuestMemory {
         HIGH_RAM_START..high_end(self.ram_size)
     }
 
-    /// The firmware ROM; empty if there is none. The guest must not be able to write to it.
-    #[must_use]
-    pub fn rom(&self) -> Range<u64> {
-        self.rom.clone()
-    }
-
-    /// Where in the ROM a read of `address` in [`FIRMWARE_SHADOW`] ends while the chipset sends it to the ROM.
-    ///
-    /// `None` outside that range, and when there is no ROM or it is too small to reach down to `address`.
-    #[must_use]
-    pub fn rom_alias(&self, address: u64) -> Option<u64> {
-        let alias = address + (HIGH_RAM_START - FIRMWARE_SHADOW.end);
-        (FIRMWARE_SHADOW.contains(&address) && self.rom.contains(&alias)).then_some(alias)
-    }
-
-    /// Number of pages, RAM first and in ascending address, then the ROM's.
+    /// Number of pages, in ascending address.
     #[must_use]
     pub fn page_count(&self) -> u64 {
-        (self.ram_size + (self.rom.end - self.rom.start)) / PAGE_SIZE as u64
+        self.ram_size / PAGE_SIZE as u64
     }
 
     /// Physical address of page `index`, which must be less than [`page_count`](Self::page_count).
@@ -170,16 +136,10 @@ impl GuestMemory {
     pub fn page_address(&self, index: u64) -> GuestAddress {
         let low = self.low_ram().end;
         let offset = index * PAGE_SIZE as u64;
-        GuestAddress(if offset < low {
-            offset
-        } else if offset < self.ram_size {
-            HIGH_RAM_START + (offset - low)
-        } else {
-            self.rom.start + (offset - self.ram_size)
-        })
+        GuestAddress(if offset < low { offset } else { HIGH_RAM_START + (offset - low) })
     }
 
-    /// Index of the page that holds `address`; `None` where there is neither RAM nor ROM.
+    /// Index of the page that holds `address`; `None` where there is no RAM.
     #[must_use]
     pub fn page_index(&self, address: u64) -> Option<u64> {
         let low = self.low_ram().end;
@@ -187,8 +147,6 @@ impl GuestMemory {
             address
         } else if self.high_ram().contains(&address) {
             low + (address - HIGH_RAM_START)
-        } else if self.rom.contains(&address) {
-            self.ram_size + (address - self.rom.start)
         } else {
             return None;
         };
@@ -207,7 +165,7 @@ impl GuestMemory {
         self.mmap.write_slice(page, self.page_address(index)).expect("a page below page_count is mapped");
     }
 
-    /// Whether the whole of `range` is RAM that the guest's CPU reaches (not ROM, not the VGA window).
+    /// Whether the whole of `range` is RAM that the guest's CPU reaches (not under the VGA window).
     #[must_use]
     pub fn is_ram(&self, range: &Range<u64>) -> bool {
         let within = |outer: &Range<u64>| outer.start <= range.start && range.end <= outer.end;
@@ -215,7 +173,7 @@ impl GuestMemory {
         range.start <= range.end && (within(&self.low_ram()) && clear_of_vga || within(&self.high_ram()))
     }
 
-    /// Number of mapped regions and their extents, for accelerators that map them one by one.
+    /// The mapped regions, for accelerators that map them one by one.
     pub fn regions(&self) -> impl Iterator<Item = Range<u64>> + '_ {
         self.mmap.iter().map(|region| {
             let start = region.start_addr().raw_value();
@@ -242,50 +200,36 @@ mod tests {
 
     #[test]
     fn small_ram_is_one_region() {
-        let memory = GuestMemory::new(64 * MIB, 0).unwrap();
-        assert_eq!(memory.regions().collect::<Vec<_>>(), [0..64 * MIB]);
+        let memory = GuestMemory::new(64 * MIB).unwrap();
+        assert_eq!(memory.regions().collect::<Vec<_>>(), std::slice::from_ref(&(0..64 * MIB)));
         assert_eq!(memory.page_count(), 64 * MIB / 4096);
-        assert!(memory.rom().is_empty());
     }
 
     #[test]
     fn ram_above_three_gib_goes_on_at_four() {
         // Mapped without touching it; the check against the host's size may refuse on a very small host.
-        let memory = match GuestMemory::new(4096 * MIB, 256 << 10) {
+        let memory = match GuestMemory::new(4096 * MIB) {
             Err(MemoryError::HostTooSmall { .. }) => {
                 return eprintln!("SKIPPED: the host has less than 4 GiB");
             }
             other => other.unwrap(),
         };
-        let rom = 0xFFFC_0000..HIGH_RAM_START;
         assert_eq!(
             memory.regions().collect::<Vec<_>>(),
-            [0..LOW_RAM_LIMIT, rom.clone(), HIGH_RAM_START..HIGH_RAM_START + 1024 * MIB]
+            [0..LOW_RAM_LIMIT, HIGH_RAM_START..HIGH_RAM_START + 1024 * MIB]
         );
-        assert_eq!(memory.rom(), rom);
         let last_low = LOW_RAM_LIMIT / 4096 - 1;
         assert_eq!(memory.page_address(last_low).raw_value(), LOW_RAM_LIMIT - 4096);
         assert_eq!(memory.page_address(last_low + 1).raw_value(), HIGH_RAM_START);
-        assert_eq!(memory.page_address(memory.page_count() - 1).raw_value(), HIGH_RAM_START - 4096);
         for index in [0, last_low, last_low + 1, memory.page_count() - 1] {
             assert_eq!(memory.page_index(memory.page_address(index).raw_value() + 7), Some(index));
         }
         assert_eq!(memory.page_index(LOW_RAM_LIMIT), None);
-        assert_eq!(memory.rom_alias(0xE_0000), Some(0xFFFE_0000));
-        assert_eq!(memory.rom_alias(0xF_FFF0), Some(0xFFFF_FFF0));
-        assert_eq!(memory.rom_alias(0xD_FFFF), None);
-    }
-
-    #[test]
-    fn a_64_kib_rom_has_half_a_shadow() {
-        let memory = GuestMemory::new(MIB, 64 << 10).unwrap();
-        assert_eq!(memory.rom_alias(0xE_FFFF), None);
-        assert_eq!(memory.rom_alias(0xF_0000), Some(0xFFFF_0000));
     }
 
     #[test]
     fn pages_are_read_and_written_whole() {
-        let memory = GuestMemory::new(MIB, 64 << 10).unwrap();
+        let memory = GuestMemory::new(MIB).unwrap();
         let mut page = [0xA5; PAGE_SIZE];
         memory.write_page(memory.page_count() - 1, &page);
         memory.read_page(3, &mut page);
@@ -296,22 +240,20 @@ mod tests {
 
     #[test]
     fn sizes_out_of_range_say_what_to_do() {
-        for (ram, rom, word) in [
-            (64 << 10, 0, "too little"),
-            (MAX_RAM + RAM_GRANULE, 0, "too much"),
-            (MIB + 512, 0, "multiple of 1 MiB"),
-            (MIB, 1000, "--bios"),
-            (MIB, 32 << 20, "--bios"),
-            (MAX_RAM, 0, "--memory"),
+        for (ram, word) in [
+            (64 << 10, "too little"),
+            (MAX_RAM + RAM_GRANULE, "too much"),
+            (MIB + 512, "multiple of 1 MiB"),
+            (MAX_RAM, "--memory"),
         ] {
-            let message = GuestMemory::new(ram, rom).expect_err("must be refused").to_string();
+            let message = GuestMemory::new(ram).expect_err("must be refused").to_string();
             assert!(message.contains(word), "{message}");
         }
     }
 
     #[test]
     fn the_vga_window_is_not_ram() {
-        let memory = GuestMemory::new(2 * MIB, 0).unwrap();
+        let memory = GuestMemory::new(2 * MIB).unwrap();
         assert!(memory.is_ram(&(0..0xA_0000)));
         assert!(!memory.is_ram(&(0x9_F000..0xA_0001)));
         assert!(memory.is_ram(&(0xC_0000..2 * MIB)));

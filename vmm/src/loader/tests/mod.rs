@@ -6,6 +6,7 @@ use super::*;
 use crate::memory::PAGE_SIZE;
 use images::{BzImage, elf, multiboot_by_addresses, multiboot_elf, pvh_elf};
 use proptest::prelude::*;
+use vm_memory::{Bytes, GuestAddress};
 
 const MIB: u64 = 1 << 20;
 
@@ -18,7 +19,7 @@ fn board(memory: &GuestMemory, source: &BootSource) -> PcConfig {
 }
 
 fn try_load(source: &BootSource) -> Result<(GuestMemory, EntryState), LoadError> {
-    let memory = GuestMemory::new(64 * MIB, source.firmware_size()).unwrap();
+    let memory = GuestMemory::new(64 * MIB).unwrap();
     load(&memory, source, &board(&memory, source)).map(|state| (memory, state))
 }
 
@@ -143,14 +144,15 @@ fn multiboot_elf_and_addresses_load_alike() {
 }
 
 #[test]
-fn firmware_ends_at_four_gib() {
-    let mut image = vec![0x11; 128 << 10];
-    image[(128 << 10) - 16] = 0xEA;
-    let source = BootSource { bios: Some(image), ..BootSource::default() };
+fn firmware_starts_at_the_reset_vector_and_leaves_ram_alone() {
+    let source = BootSource { bios: Some(vec![0x11; 128 << 10]), ..BootSource::default() };
     let (memory, state) = try_load(&source).unwrap();
     assert_eq!(state, EntryState::reset());
-    assert_eq!(get(&memory, 0xFFFF_FFF0), [0xEA, 0x11]);
-    assert_eq!(get(&memory, 0xE_0000), [0; 8], "no tables of ours under firmware");
+    assert_eq!(firmware_window(128 << 10), 0xFFFE_0000..0x1_0000_0000);
+    assert_eq!(state.code.base + state.rip, 0xFFFF_FFF0);
+    for address in [0x400, FIRMWARE_SHADOW.start] {
+        assert_eq!(get(&memory, address), [0; 16], "firmware makes its own tables");
+    }
 }
 
 #[test]
@@ -160,6 +162,11 @@ fn errors_name_the_thing_and_the_cure() {
     let cases: Vec<(BootSource, &[&str])> = vec![
         (BootSource::default(), &["--kernel", "--bios"]),
         (BootSource { bios: Some(vec![0; 65536]), ..kernel(vec![]) }, &["exclude"]),
+        (BootSource { bios: Some(vec![0; 1000]), ..BootSource::default() }, &["1000 bytes", "--bios"]),
+        (
+            BootSource { bios: Some(vec![0; 65536]), initrd: Some(vec![1]), ..BootSource::default() },
+            &["--initrd"],
+        ),
         (kernel(vec![]), &["it is empty"]),
         (kernel(b"\x1F\x8B\x08rest".to_vec()), &["gzip"]),
         (kernel(vec![b'x'; 9000]), &["not a bzImage"]),
@@ -245,7 +252,7 @@ proptest! {
         if truncate {
             image.truncate(cut.index(image.len() + 1));
         }
-        let memory = GuestMemory::new(24 << 20, 0).unwrap();
+        let memory = GuestMemory::new(24 << 20).unwrap();
         let source = BootSource { initrd: initrd.map(|size| vec![1; size]), ..kernel(image) };
         if let Err(error) = load(&memory, &source, &board(&memory, &source)) {
             prop_assert!(error.to_string().len() > 10);
