@@ -63,6 +63,18 @@ impl Input {
     }
 }
 
+impl rrvmm_replay::Input for Input {
+    const SOURCES: &'static [&'static str] = &["serial0", "serial1", "serial", "keyboard", "clock", "power"];
+
+    fn source(&self) -> &'static str {
+        self.channel()
+    }
+
+    fn summary(&self) -> String {
+        self.summary()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

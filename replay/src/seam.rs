@@ -78,7 +78,7 @@ pub enum Due<I> {
     Input(Admitted<I>),
     /// The digest of the machine is wanted: answer with [`Seam::digest`].
     Digest,
-    /// The run ends here: answer with [`Seam::end`].
+    /// The host ended the run here: answer with [`Seam::end`]. A guest that ends its run does so by itself.
     End(EndReason),
     /// The recording is cut off here: nothing is known about what followed.
     Cut(Cut),
