@@ -12,7 +12,13 @@ mod blend;
 mod compare;
 mod crc32;
 mod extend;
+mod float;
 pub mod form;
+mod fp_approx;
+mod fp_arith;
+mod fp_compare;
+mod fp_convert;
+mod fp_dot;
 mod horizontal;
 mod insert;
 mod lanes;
@@ -40,6 +46,7 @@ pub type Float = fn(u128, u128, u8, &mut Mxcsr) -> Result<u128, SimdException>;
 /// EFLAGS bits CF, PF, AF, ZF, SF, OF: an instruction here that writes flags writes all six.
 pub const STATUS_FLAGS: u32 = 0x8D5;
 const CF: u32 = 1;
+const PF: u32 = 1 << 2;
 const ZF: u32 = 1 << 6;
 const SF: u32 = 1 << 7;
 const OF: u32 = 1 << 11;
@@ -69,7 +76,7 @@ pub enum Op {
     /// MASKMOVx: the bytes of operand 1 whose mask byte in operand 2 has bit 7 set go to DS:rDI. Its inputs are
     /// `dst` = operand 1, `src` = operand 2.
     MaskedStore,
-    /// LDMXCSR: #GP(0) when reserved bits are set.
+    /// LDMXCSR: its `src` is operand 0. #GP(0) when reserved bits are set.
     LoadMxcsr,
     /// STMXCSR.
     StoreMxcsr,
@@ -235,6 +242,11 @@ const FAMILIES: &[&[SseInsn]] = &[
     insert::ROWS,
     strings::ROWS,
     crc32::ROWS,
+    fp_arith::ROWS,
+    fp_dot::ROWS,
+    fp_compare::ROWS,
+    fp_convert::ROWS,
+    fp_approx::ROWS,
     state::ROWS,
 ];
 

@@ -2,15 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-/// IE, DE, ZE: the flags of exceptions found in the operands, before anything is computed.
-const PRE: u32 = 0b111;
+use crate::softfloat::Flags;
 
 /// An unmasked SIMD floating-point exception: raise #XM. MXCSR has its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unmasked SIMD floating-point exception, MXCSR flags {flags:#04x}")]
+#[error("unmasked SIMD floating-point exception, MXCSR flags {:#04x}", .flags.bits())]
 pub struct SimdException {
-    /// The unmasked flags that raised it (MXCSR bits 5:0).
-    pub flags: u32,
+    /// The unmasked exceptions that raised it.
+    pub flags: Flags,
 }
 
 /// An attempt to set reserved bits of MXCSR: raise #GP(0).
@@ -53,14 +52,14 @@ impl Mxcsr {
         if bits & !super::state::MXCSR_MASK == 0 { Ok(Self(bits)) } else { Err(InvalidMxcsr(bits)) }
     }
 
+    /// The register from a value already checked, such as the CPU's own; reserved bits are dropped.
+    pub const fn from_bits_truncate(bits: u32) -> Self {
+        Self(bits & super::state::MXCSR_MASK)
+    }
+
     /// The register's value.
     pub fn bits(self) -> u32 {
         self.0
-    }
-
-    /// The flags (bits 5:0) whose exceptions are not masked.
-    pub fn unmasked(self) -> u32 {
-        !(self.0 >> 7) & 0x3F
     }
 
     /// Records the exceptions of a whole instruction: the flags found in any element's operands (IE, DE, ZE) and
@@ -69,24 +68,19 @@ impl Mxcsr {
     /// # Errors
     /// [`SimdException`] if one of them is unmasked. When it is one of the operands', no result has been computed, so
     /// the results' flags stay as they were (SDM volume 1, section 11.5.3).
-    pub fn record(&mut self, flags: u32) -> Result<(), SimdException> {
-        let unmasked = self.unmasked();
-        let pre = flags & PRE;
-        let seen = if pre & unmasked != 0 { pre } else { flags };
-        self.0 |= seen;
-        match seen & unmasked {
-            0 => Ok(()),
-            flags => Err(SimdException { flags }),
-        }
+    pub fn record(&mut self, flags: Flags) -> Result<(), SimdException> {
+        let unmasked = !Flags::from_bits((self.0 >> 7) as u8);
+        let pre = flags & Flags::PRE;
+        let seen = if pre.intersects(unmasked) { pre } else { flags };
+        self.0 |= u32::from(seen.bits());
+        let trapped = seen & unmasked;
+        if trapped.is_empty() { Ok(()) } else { Err(SimdException { flags: trapped }) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const ZE: u32 = 1 << 2;
-    const PE: u32 = 1 << 5;
 
     #[test]
     fn reserved_bits_are_refused() {
@@ -96,12 +90,13 @@ mod tests {
 
     #[test]
     fn an_operand_exception_hides_result_flags() {
-        let mut unmasked_zero_divide = Mxcsr::new(0x1F80 & !(ZE << 7)).unwrap();
-        assert_eq!(unmasked_zero_divide.record(ZE | PE), Err(SimdException { flags: ZE }));
-        assert_eq!(unmasked_zero_divide.bits() & 0x3F, ZE);
+        let found = Flags::ZE | Flags::PE;
+        let mut unmasked = Mxcsr::new(0x1F80 & !(1 << 9)).unwrap();
+        assert_eq!(unmasked.record(found), Err(SimdException { flags: Flags::ZE }));
+        assert_eq!(unmasked.bits() & 0x3F, 0b000100);
 
         let mut masked = Mxcsr::default();
-        assert_eq!(masked.record(ZE | PE), Ok(()));
-        assert_eq!(masked.bits() & 0x3F, ZE | PE);
+        assert_eq!(masked.record(found), Ok(()));
+        assert_eq!(masked.bits() & 0x3F, 0b100100);
     }
 }
