@@ -1,1 +1,192 @@
-//! Bare-metal guests in assembly (`tests/payloads/`), built at test time.
+//! Bare-metal guests in assembly (`tests/payloads/AREA/NAME.s`), built at test time with GNU as and ld.
+//!
+//! Beside each lies `NAME.txt`, what it prints on the first serial port: the golden file, taken from QEMU by
+//! `cargo run --release -p rrvmm-tests --bin golden`. Comment lines `#! key: value` at the top of a source say what is
+//! special about it:
+//!
+//! - `#! golden: REASON` the golden file is written by hand after the manual; QEMU does otherwise or cannot do it.
+//! - `#! kind: firmware` the image runs from the reset vector instead of by the Multiboot protocol.
+//! - `#! ends: reset` it ends by a reset (exit status 0) instead of at the debug-exit port (exit status 1);
+//!   `#! ends: triple-fault` by a triple fault, which QEMU takes for a reset and rrvmm reports.
+
+use crate::run::Guest;
+use anyhow::{Context as _, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// How a payload's run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The guest writes 0 to the debug-exit port: exit status 1.
+    DebugExit,
+    /// The guest resets the machine: exit status 0.
+    Reset,
+    /// The processor shuts down.
+    TripleFault,
+}
+
+/// What the image is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// An ELF file by the Multiboot protocol, version 1.
+    Multiboot,
+    /// A raw image that ends at 4 GiB.
+    Firmware,
+}
+
+/// One payload.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    /// `AREA/NAME`.
+    pub name: String,
+    /// Its source file.
+    pub source: PathBuf,
+    /// What is built from it.
+    pub kind: Kind,
+    /// How its run ends.
+    pub end: End,
+    /// Why the golden file is not taken from QEMU, if it is not.
+    pub by_hand: Option<String>,
+}
+
+/// All payloads, sorted by name.
+///
+/// # Errors
+/// The sources cannot be read, or one has a directive that is not known.
+pub fn all() -> Result<Vec<Payload>> {
+    let mut payloads = Vec::new();
+    for area in fs::read_dir(root())? {
+        let area = area?.path();
+        if !area.is_dir() || area.ends_with("runtime") {
+            continue;
+        }
+        for file in fs::read_dir(&area)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "s") {
+                payloads.push(Payload::read(&file)?);
+            }
+        }
+    }
+    payloads.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(payloads)
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("payloads")
+}
+
+impl Payload {
+    /// The payload called `AREA/NAME`.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(name: &str) -> Result<Self> {
+        Self::read(&root().join(name).with_extension("s"))
+    }
+
+    fn read(source: &Path) -> Result<Self> {
+        let text = fs::read_to_string(source).with_context(|| format!("reading {}", source.display()))?;
+        let name = source.with_extension("").strip_prefix(root())?.to_string_lossy().into_owned();
+        let mut payload = Self {
+            name,
+            source: source.to_owned(),
+            kind: Kind::Multiboot,
+            end: End::DebugExit,
+            by_hand: None,
+        };
+        for line in text.lines().filter_map(|line| line.strip_prefix("#!")) {
+            let (key, value) = line.split_once(':').context("a directive has the form `#! key: value`")?;
+            match (key.trim(), value.trim()) {
+                ("golden", reason) => payload.by_hand = Some(reason.to_owned()),
+                ("kind", "firmware") => payload.kind = Kind::Firmware,
+                ("ends", "reset") => payload.end = End::Reset,
+                ("ends", "triple-fault") => payload.end = End::TripleFault,
+                (key, value) => anyhow::bail!("{}: no directive `{key}: {value}`", source.display()),
+            }
+        }
+        Ok(payload)
+    }
+
+    /// The golden file.
+    #[must_use]
+    pub fn golden(&self) -> PathBuf {
+        self.source.with_extension("txt")
+    }
+
+    /// The exit status of a machine that ran the payload to its end.
+    #[must_use]
+    pub fn exit_status(&self) -> i32 {
+        match self.end {
+            End::DebugExit => 1,
+            End::Reset | End::TripleFault => 0,
+        }
+    }
+
+    /// Builds the image and says how to boot it.
+    ///
+    /// # Errors
+    /// GNU as, ld or objcopy is missing (Debian's `binutils`) or refuses the source.
+    pub fn build(&self) -> Result<Guest> {
+        let scratch = tempfile::tempdir()?;
+        let mut objects = Vec::new();
+        for source in self.sources()? {
+            let object = scratch.path().join(format!("{}.o", objects.len()));
+            let mut assembler = Command::new("as");
+            assembler.args(["--64", "--fatal-warnings", "-I"]).arg(root().join("runtime"));
+            tool(assembler.arg("-o").arg(&object).arg(&source))?;
+            objects.push(object);
+        }
+        let linked = scratch.path().join("linked");
+        let mut linker = Command::new("ld");
+        linker.args(["-n", "--no-warn-rwx-segments", "--fatal-warnings", "-T"]);
+        tool(linker.arg(root().join("runtime").join(self.script())).arg("-o").arg(&linked).args(&objects))?;
+        let image = scratch.path().join("image");
+        let format = match self.kind {
+            Kind::Multiboot => "elf32-i386",
+            Kind::Firmware => "binary",
+        };
+        tool(Command::new("objcopy").args(["-O", format]).arg(&linked).arg(&image))?;
+        self.install(&image)
+    }
+
+    fn sources(&self) -> Result<Vec<PathBuf>> {
+        let mut sources = vec![self.source.clone()];
+        if self.kind == Kind::Multiboot {
+            let runtime = fs::read_dir(root().join("runtime"))?.filter_map(|entry| Some(entry.ok()?.path()));
+            sources.extend(runtime.filter(|path| path.extension().is_some_and(|extension| extension == "s")));
+        }
+        sources[1..].sort();
+        Ok(sources)
+    }
+
+    fn script(&self) -> &'static str {
+        match self.kind {
+            Kind::Multiboot => "multiboot.ld",
+            Kind::Firmware => "firmware.ld",
+        }
+    }
+
+    /// Puts the image beside the test programs; a rename, since several tests may build the same one at once.
+    fn install(&self, image: &Path) -> Result<Guest> {
+        let this = std::env::current_exe()?;
+        let directory = this.parent().context("a program without a directory")?.join("payloads");
+        fs::create_dir_all(&directory)?;
+        let place = directory.join(self.name.replace('/', "-"));
+        let copy = tempfile::NamedTempFile::new_in(&directory)?;
+        fs::copy(image, copy.path())?;
+        copy.persist(&place)?;
+        Ok(match self.kind {
+            Kind::Multiboot => Guest::multiboot(&place),
+            Kind::Firmware => Guest::firmware(&place),
+        })
+    }
+}
+
+fn tool(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.output().with_context(|| format!("{program} cannot be run; it is in Debian's binutils"))?;
+    ensure!(output.status.success(), "{program}:\n{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
