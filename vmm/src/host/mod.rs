@@ -1,0 +1,29 @@
+//! The only place that touches the host while a machine runs: consoles, clocks and signals.
+//!
+//! A live session (run, record) has a [`Live`], which gives it input. A replaying session has [`Outputs`] alone, from
+//! which no input can be had.
+//!
+//! No byte a guest writes to a terminal, pipe or file is lost: the machine waits for a reader that does not keep up, until a
+//! signal or the deadline ends the wait. A pty or socket may have no reader at all, so there the machine never waits;
+//! what exceeds a backlog is dropped, oldest first, counted and reported. (A replay prints it again.)
+
+mod clock;
+mod error;
+mod escape;
+mod live;
+mod output;
+mod pty;
+mod signal;
+mod sink;
+mod spec;
+mod stdio;
+mod terminal;
+mod unix;
+
+pub use clock::{Deadline, Pace, PaceChoice, wall_clock};
+pub use error::HostError;
+pub use live::{HostEvent, Live};
+pub use output::Outputs;
+pub use signal::{Signals, StopSignal};
+pub use spec::{ConsoleSpec, ParseConsoleError};
+pub use terminal::restore_terminal;

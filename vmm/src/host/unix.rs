@@ -1,0 +1,117 @@
+//! A listening Unix socket as a console, for one client at a time.
+
+use super::HostError;
+use super::sink::Sink;
+use rustix::fs::Mode;
+use rustix::process::umask;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The socket and its client, shared by the console's two directions.
+#[derive(Clone, Debug)]
+pub(super) struct UnixConsole(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    listener: UnixListener,
+    path: PathBuf,
+    client: Mutex<Option<UnixStream>>,
+}
+
+impl UnixConsole {
+    /// Listens on `path`. What is left there of a process that is no more is replaced.
+    pub(super) fn listen(path: &Path) -> Result<Self, HostError> {
+        remove_stale(path)?;
+        let failed = |source| HostError::Listen { path: path.to_owned(), source };
+        // Made with its final mode, so that there is no moment at which others may connect.
+        let before = umask(Mode::from_raw_mode(0o177));
+        let listener = UnixListener::bind(path);
+        umask(before);
+        let listener = listener.map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let client = Mutex::new(None);
+        Ok(Self(Arc::new(Shared { listener, path: path.to_owned(), client })))
+    }
+
+    /// What becomes readable when a client comes or types.
+    pub(super) fn wait_fd(&self) -> io::Result<OwnedFd> {
+        match self.client().as_ref() {
+            Some(client) => client.as_fd().try_clone_to_owned(),
+            None => self.0.listener.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// Reads what the client has typed, without waiting; 0 bytes if there is nothing or nobody.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> usize {
+        let mut client = self.client();
+        let Some(stream) = client.as_mut() else { return 0 };
+        match stream.read(buffer) {
+            Ok(0) => *client = None,
+            Ok(length) => return length,
+            Err(error) if is_temporary(&error) => {}
+            Err(_) => *client = None,
+        }
+        0
+    }
+
+    /// The client; one that waits at the door is let in first.
+    fn client(&self) -> MutexGuard<'_, Option<UnixStream>> {
+        let mut client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if client.is_none()
+            && let Ok((stream, _)) = self.0.listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+        {
+            *client = Some(stream);
+        }
+        client
+    }
+}
+
+fn is_temporary(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn remove_stale(path: &Path) -> Result<(), HostError> {
+    let Ok(there) = std::fs::symlink_metadata(path) else { return Ok(()) };
+    let taken = |what| Err(HostError::SocketTaken { path: path.to_owned(), what });
+    if !there.file_type().is_socket() {
+        return taken("is not a socket");
+    }
+    if UnixStream::connect(path).is_ok() {
+        return taken("another process listens there");
+    }
+    std::fs::remove_file(path).map_err(|source| HostError::Listen { path: path.to_owned(), source })
+}
+
+impl Sink for UnixConsole {
+    fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut client = self.client();
+        let Some(stream) = client.as_mut() else { return Err(io::ErrorKind::WouldBlock.into()) };
+        match stream.write(bytes) {
+            Err(error) if !is_temporary(&error) => {
+                *client = None;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            other => other,
+        }
+    }
+
+    fn with_fd(&mut self, wait: &mut dyn FnMut(Option<BorrowedFd<'_>>)) {
+        wait(self.client().as_ref().map(AsFd::as_fd));
+    }
+
+    fn has_reader_for_certain(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // If it is gone already, that was the aim.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
