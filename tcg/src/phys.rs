@@ -29,6 +29,7 @@ pub struct Window {
     pub write: Backing,
 }
 
+#[derive(Clone, Copy)]
 struct Region {
     start: u64,
     len: u64,
@@ -42,6 +43,8 @@ pub struct PhysMap {
     rom: Box<[u8]>,
     regions: Vec<Region>,
     windows: Vec<Window>,
+    /// RAM that no window touches, longest piece first: the answer to nearly every question.
+    plain: Vec<Region>,
     /// ANDed to every physical address (A20 gate).
     pub a20_mask: u64,
     /// Per RAM page: which 64-byte granules hold translated code.
@@ -76,6 +79,7 @@ impl PhysMap {
         Self {
             memory,
             rom: rom.into_boxed_slice(),
+            plain: plain_pieces(&regions, &[]),
             regions,
             windows: Vec::new(),
             a20_mask: u64::MAX,
@@ -99,6 +103,7 @@ impl PhysMap {
 
     /// Replaces the windows. The caller flushes TLB and blocks.
     pub fn set_windows(&mut self, windows: Vec<Window>) {
+        self.plain = plain_pieces(&self.regions, &windows);
         self.windows = windows;
     }
 
@@ -116,6 +121,17 @@ impl PhysMap {
 
     fn page(&self, addr: u64, write: bool) -> Option<HostPage> {
         let addr = addr & !(PAGE - 1);
+        for r in &self.plain {
+            let into = addr.wrapping_sub(r.start);
+            if into < r.len {
+                let ram = Some(r.first_page + (into / PAGE) as usize);
+                return Some(HostPage { host: r.host + into as usize, ram });
+            }
+        }
+        self.windowed_page(addr, write)
+    }
+
+    fn windowed_page(&self, addr: u64, write: bool) -> Option<HostPage> {
         let backing = self
             .windows
             .iter()
@@ -246,6 +262,29 @@ impl PhysMap {
     pub fn is_ram(&self, addr: u64) -> bool {
         self.memory.address_in_range(GuestAddress(addr))
     }
+}
+
+/// The parts of `regions` outside every window, longest first.
+fn plain_pieces(regions: &[Region], windows: &[Window]) -> Vec<Region> {
+    let mut pieces = regions.to_vec();
+    for w in windows {
+        let mut rest = Vec::new();
+        for r in pieces {
+            let end = r.start + r.len;
+            let mut keep = |start: u64, end: u64| {
+                if start < end {
+                    let into = start - r.start;
+                    let first_page = r.first_page + (into / PAGE) as usize;
+                    rest.push(Region { start, len: end - start, host: r.host + into as usize, first_page });
+                }
+            };
+            keep(r.start, end.min(w.start));
+            keep(r.start.max(w.end), end);
+        }
+        pieces = rest;
+    }
+    pieces.sort_by_key(|r| std::cmp::Reverse(r.len));
+    pieces
 }
 
 fn granules(offset: usize, size: usize) -> u64 {
