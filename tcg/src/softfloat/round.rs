@@ -41,7 +41,7 @@ pub(super) fn increments(rounding: Rounding, sign: bool, odd: bool, rest: u64) -
 /// Rounds `±sig / 2^127 * 2^exp` (bit 127 of `sig` set, lowest bit sticky) to `precision` bits in format `F`.
 ///
 /// Tininess is detected after rounding. Masked underflow is raised only if the result is also inexact; unmasked underflow
-/// and overflow deliver the rounded result with the exponent moved by [`Float::WRAP`].
+/// and overflow deliver the rounded result with the exponent moved by [`Float::WRAP`], or zero and infinity if that is not enough.
 #[inline]
 pub fn round_pack<F: Float>(sign: bool, exp: i32, sig: u128, precision: u32, env: &mut Env) -> F {
     let mut biased = exp + F::BIAS;
@@ -77,6 +77,12 @@ fn overflow<F: Float>(
     env: &mut Env,
 ) -> F {
     if env.raise(Flags::OE) {
+        if biased - F::WRAP >= F::MAX_BIASED {
+            // Only scaling gets this far.
+            env.flags |= Flags::PE;
+            env.rounded_up = true;
+            return F::infinity(sign);
+        }
         env.rounded_up = up;
         if inexact {
             env.flags |= Flags::PE;
@@ -107,6 +113,11 @@ fn round_tiny<F: Float>(sign: bool, biased: i32, sig: u128, precision: u32, env:
     let tiny = !(biased == 0 && carry);
     if tiny && !env.masks.intersects(Flags::UE) {
         env.flags |= Flags::UE;
+        if biased + F::WRAP < 1 {
+            env.flags |= Flags::PE;
+            env.rounded_up = false;
+            return F::zero(sign);
+        }
         env.rounded_up = up;
         if rest != 0 {
             env.flags |= Flags::PE;

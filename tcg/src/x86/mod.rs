@@ -8,6 +8,7 @@ pub mod sse;
 pub mod state;
 pub mod system;
 pub mod translate;
+pub mod x87;
 
 pub use cpu::Cpu;
 pub use exception::Exception;
