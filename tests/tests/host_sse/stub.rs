@@ -274,6 +274,31 @@ impl Stub {
     }
 }
 
+/// An FXSAVE image, on the boundary it needs.
+#[repr(C, align(16))]
+struct FxsaveImage([u8; 512]);
+
+/// What the host's FXSAVE64 stores of the machine's XMM registers and MXCSR.
+pub fn fxsave(machine: &Machine) -> [u8; 512] {
+    let mut image = FxsaveImage([0; 512]);
+    // SAFETY: FXSAVE writes 512 aligned bytes; MXCSR is restored, and no exception it unmasks can occur in between.
+    unsafe {
+        asm!(
+            "stmxcsr [rsp - 8]",
+            "movups xmm0, [r12]",
+            "movups xmm1, [r12 + 16]",
+            "movups xmm2, [r12 + 32]",
+            "ldmxcsr [r12 + 124]",
+            "fxsave64 [r13]",
+            "ldmxcsr [rsp - 8]",
+            in("r12") ptr::from_ref(machine),
+            in("r13") ptr::from_mut(&mut image),
+            clobber_abi("C"),
+        );
+    }
+    image.0
+}
+
 impl Drop for Stub {
     fn drop(&mut self) {
         // SAFETY: the page mapped in `new`, not used again.

@@ -1,9 +1,14 @@
 //! Lane-wise integer addition, subtraction, average, minimum, maximum, absolute value and sign.
 
 use super::lanes::{
-    map_i8, map_i16, map_i32, map_u8, map_u16, map_u32, map_u64, map1_i8, map1_i16, map1_i32,
+    map_i8, map_i16, map_i32, map_u8, map_u16, map_u32, map_u64, map1_i8, map1_i16, map1_i32, splat,
 };
-use super::{rows, value};
+use super::{Value, rows, value};
+
+/// Bytes are added within one wide addition: without their top bits no carry leaves a byte.
+const PADDB: Value = |d, s, _| ((d & splat(0x7F)) + (s & splat(0x7F))) ^ (d ^ s) & splat(0x80);
+/// Likewise, with the top bit of each byte of `d` there to borrow from.
+const PSUBB: Value = |d, s, _| ((d | splat(0x80)) - (s & splat(0x7F))) ^ (d ^ !s) & splat(0x80);
 
 /// PSIGNx of one lane: `$d` with the sign of `$s` applied, 0 where `$s` is 0.
 macro_rules! sign {
@@ -19,11 +24,11 @@ macro_rules! sign {
 }
 
 rows! {
-    Paddb_mm_mmm64 PQ, Paddb_xmm_xmmm128 VW => value(|d, s, _| map_u8(d, s, u8::wrapping_add));
+    Paddb_mm_mmm64 PQ, Paddb_xmm_xmmm128 VW => value(PADDB);
     Paddw_mm_mmm64 PQ, Paddw_xmm_xmmm128 VW => value(|d, s, _| map_u16(d, s, u16::wrapping_add));
     Paddd_mm_mmm64 PQ, Paddd_xmm_xmmm128 VW => value(|d, s, _| map_u32(d, s, u32::wrapping_add));
     Paddq_mm_mmm64 PQ, Paddq_xmm_xmmm128 VW => value(|d, s, _| map_u64(d, s, u64::wrapping_add));
-    Psubb_mm_mmm64 PQ, Psubb_xmm_xmmm128 VW => value(|d, s, _| map_u8(d, s, u8::wrapping_sub));
+    Psubb_mm_mmm64 PQ, Psubb_xmm_xmmm128 VW => value(PSUBB);
     Psubw_mm_mmm64 PQ, Psubw_xmm_xmmm128 VW => value(|d, s, _| map_u16(d, s, u16::wrapping_sub));
     Psubd_mm_mmm64 PQ, Psubd_xmm_xmmm128 VW => value(|d, s, _| map_u32(d, s, u32::wrapping_sub));
     Psubq_mm_mmm64 PQ, Psubq_xmm_xmmm128 VW => value(|d, s, _| map_u64(d, s, u64::wrapping_sub));

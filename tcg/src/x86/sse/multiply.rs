@@ -3,8 +3,8 @@
 use std::array;
 
 use super::lanes::{
-    from_i16x8, from_i32x4, from_u16x8, from_u64x2, i8x16, i16x8, i32x4, map_i16, map_u16, map_u32, u8x16,
-    u16x8, u32x4,
+    from_i16x8, from_i32x4, from_u16x8, from_u64x2, i8x16, i16x8, i32x4, map_i16, map_u8, map_u16, map_u32,
+    u8x16, u16x8, u32x4,
 };
 use super::{Value, rows, value};
 
@@ -37,9 +37,13 @@ const PMULDQ: Value = |d, s, _| {
 };
 
 const PSADBW: Value = |d, s, _| {
-    let (d, s) = (u8x16(d), u8x16(s));
-    let sum = |half: usize| (8 * half..8 * half + 8).map(|lane| u64::from(d[lane].abs_diff(s[lane]))).sum();
-    from_u64x2([sum(0), sum(1)])
+    let differences = map_u8(d, s, u8::abs_diff);
+    // Pairs of bytes in words; the product's top word is the sum of the four.
+    let sum = |half: u64| {
+        let pairs = (half & 0x00FF_00FF_00FF_00FF) + (half >> 8 & 0x00FF_00FF_00FF_00FF);
+        pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48
+    };
+    from_u64x2([sum(differences as u64), sum((differences >> 64) as u64)])
 };
 
 /// Immediate bits 1:0 choose the four source bytes, bit 2 the start in the destination (both times four bytes).

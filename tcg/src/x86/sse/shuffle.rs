@@ -35,12 +35,10 @@ const SHUFPD: Value = |d, s, imm| {
     from_u64x2([d[usize::from(imm & 1)], s[usize::from(imm >> 1 & 1)]])
 };
 
-/// A selector byte with bit 7 set clears its lane; the low bits choose a byte of a register of `bytes` bytes.
-fn pshufb(d: u128, s: u128, bytes: u8) -> u128 {
+/// A selector byte with bit 7 set clears its lane; the low bits choose one of `BYTES` bytes.
+fn pshufb<const BYTES: usize>(d: u128, s: u128) -> u128 {
     let (d, s) = (u8x16(d), u8x16(s));
-    from_u8x16(
-        s.map(|selector| if selector & 0x80 != 0 { 0 } else { d[usize::from(selector & (bytes - 1))] }),
-    )
+    from_u8x16(s.map(|selector| d[usize::from(selector) % BYTES % 16] & !(((selector as i8) >> 7) as u8)))
 }
 
 const PALIGNR: Value = |d, s, imm| match u32::from(imm) * 8 {
@@ -56,8 +54,8 @@ rows! {
     Pshufhw_xmm_xmmm128_imm8 VW => value(PSHUFHW);
     Shufps_xmm_xmmm128_imm8 VW => value(SHUFPS);
     Shufpd_xmm_xmmm128_imm8 VW => value(SHUFPD);
-    Pshufb_xmm_xmmm128 VW => value(|d, s, _| pshufb(d, s, 16));
-    Pshufb_mm_mmm64 PQ => value(|d, s, _| low(pshufb(d, s, 8)));
+    Pshufb_xmm_xmmm128 VW => value(|d, s, _| pshufb::<16>(d, s));
+    Pshufb_mm_mmm64 PQ => value(|d, s, _| low(pshufb::<8>(d, s)));
     Palignr_xmm_xmmm128_imm8 VW => value(PALIGNR);
     Palignr_mm_mmm64_imm8 PQ => value(|d, s, imm| halves(s, d).checked_shr(u32::from(imm) * 8).unwrap_or(0));
     Movsldup_xmm_xmmm128 VW => value(|_, s, _| PSHUFD(0, s, 0b10_10_00_00));
