@@ -1,7 +1,7 @@
 //! The one place where results are rounded, overflow, underflow or are flushed.
 
 use super::env::{Env, Flags, Rounding};
-use super::format::{Float, INTEGER_BIT};
+use super::format::{F80, Float, INTEGER_BIT};
 
 /// Shifts right; what falls out is kept as a set lowest bit.
 #[inline]
@@ -77,8 +77,8 @@ fn overflow<F: Float>(
     env: &mut Env,
 ) -> F {
     if env.raise(Flags::OE) {
-        if biased - F::WRAP >= F::MAX_BIASED {
-            // Only scaling gets this far.
+        if F::PRECISION == F80::PRECISION && biased - F::WRAP >= F::MAX_BIASED {
+            // Only scaling gets this far with a result that is stored; a narrowing conversion stores none.
             env.flags |= Flags::PE;
             env.rounded_up = true;
             return F::infinity(sign);
@@ -113,7 +113,7 @@ fn round_tiny<F: Float>(sign: bool, biased: i32, sig: u128, precision: u32, env:
     let tiny = !(biased == 0 && carry);
     if tiny && !env.masks.intersects(Flags::UE) {
         env.flags |= Flags::UE;
-        if biased + F::WRAP < 1 {
+        if F::PRECISION == F80::PRECISION && biased + F::WRAP < 1 {
             env.flags |= Flags::PE;
             env.rounded_up = false;
             return F::zero(sign);
