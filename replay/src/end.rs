@@ -38,15 +38,16 @@ impl EndReason {
     #[must_use]
     pub fn is_the_guests(self) -> bool {
         match self {
-            EndReason::PowerOff | EndReason::Reset | EndReason::TripleFault | EndReason::DebugExit { .. } => {
-                true
-            }
+            EndReason::PowerOff
+            | EndReason::Reset
+            | EndReason::TripleFault
+            | EndReason::DebugExit { .. }
+            | EndReason::EngineFault => true,
             EndReason::HaltedForever
             | EndReason::Quit
             | EndReason::Signal
             | EndReason::Timeout
-            | EndReason::Until
-            | EndReason::EngineFault => false,
+            | EndReason::Until => false,
         }
     }
 }

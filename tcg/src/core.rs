@@ -16,6 +16,10 @@ pub struct Core {
     pub insn: u32,
     /// Set by a slow path when the block must be left at the end of this instruction (device attention, code was written).
     pub leave: bool,
+    /// Set by a helper that left its instruction in the middle on purpose (one iteration of a REP): it does not count.
+    pub unfinished: bool,
+    /// Ops left of the run when it ended with [`crate::block::Exit::Attention`].
+    pub rest: usize,
     /// Which TLB half data accesses use now.
     pub mmu: usize,
     /// Software TLB.
@@ -35,6 +39,8 @@ impl Core {
             count: 0,
             insn: 0,
             leave: false,
+            unfinished: false,
+            rest: 0,
             mmu: 0,
             tlb: Tlb::new(),
             phys,

@@ -2,6 +2,7 @@
 
 use crate::{
     Bus,
+    core::Core,
     guest::Guest,
     ir::Size,
     phys::{read_host, write_host},
@@ -67,4 +68,38 @@ const fn size_of_bytes(bytes: usize) -> Size {
         4 => Size::D,
         _ => Size::Q,
     }
+}
+
+/// Bytes from `addr` to the end of its page.
+#[must_use]
+pub fn left_in_page(addr: u64) -> u64 {
+    crate::tlb::PAGE - (addr & !PAGE_MASK)
+}
+
+/// Copies `len` bytes, inside one page at either end, when the TLB knows both pages and the ranges do not overlap forwards.
+pub fn copy(core: &mut Core, to: u64, from: u64, len: usize) -> bool {
+    let (d, s) = (core.tlb.entry(core.mmu, to), core.tlb.entry(core.mmu, from));
+    if d.write != to & PAGE_MASK || s.read != from & PAGE_MASK {
+        return false;
+    }
+    let (to, from) = (to.wrapping_add(d.addend) as usize, from.wrapping_add(s.addend) as usize);
+    if to > from && to < from + len {
+        return false;
+    }
+    crate::phys::copy_host(to, from, len);
+    true
+}
+
+/// Stores `n` elements of `value` from `to` on, inside one page, when the TLB knows the page.
+pub fn fill(core: &mut Core, to: u64, size: Size, value: u64, n: usize) -> bool {
+    let e = core.tlb.entry(core.mmu, to);
+    if e.write != to & PAGE_MASK {
+        return false;
+    }
+    let host = to.wrapping_add(e.addend) as usize;
+    let step = size.bytes() as usize;
+    for i in 0..n {
+        write_host(host + i * step, step, value);
+    }
+    true
 }

@@ -200,6 +200,16 @@ impl PhysMap {
         Some(read_host(page.host + offset, size))
     }
 
+    /// Appends `len` bytes at `addr` (not crossing a page) to `out`; device space reads as 0xFF.
+    pub fn copy_out(&self, addr: u64, len: usize, out: &mut Vec<u8>) {
+        let addr = addr & self.a20_mask;
+        let start = out.len();
+        out.resize(start + len, 0xff);
+        if let Some(page) = self.page_for_read(addr) {
+            copy_host(out[start..].as_mut_ptr() as usize, page.host + (addr % PAGE) as usize, len);
+        }
+    }
+
     /// Writes `size` bytes (1, 2, 4, 8; not crossing a page) to RAM; `false` for a device.
     #[inline]
     pub fn write(&mut self, addr: u64, size: usize, value: u64) -> bool {
@@ -319,4 +329,11 @@ pub(crate) fn write_host(host: usize, size: usize, value: u64) {
             _ => (host as *mut u64).write_unaligned(value),
         }
     }
+}
+
+/// Copies between host addresses obtained from [`HostPage`]s of a live [`PhysMap`]; front to back.
+#[inline]
+pub(crate) fn copy_host(to: usize, from: usize, len: usize) {
+    // SAFETY: callers stay within pages that the PhysMap resolved, `to` writable; `ptr::copy` allows overlap.
+    unsafe { std::ptr::copy(from as *const u8, to as *mut u8, len) }
 }

@@ -229,6 +229,7 @@ impl Cond {
 pub type Helper<G> = fn(&mut G, &mut dyn crate::Bus, u64, u64) -> Result<u64, <G as Guest>::Fault>;
 
 /// One operation.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug)]
 pub enum Op<G: Guest> {
     /// dst = src, with the width's partial-register rule.
@@ -286,4 +287,63 @@ pub enum Op<G: Guest> {
     BranchZero { size: Size, src: Reg, negate: bool, taken: u64, next: u64 },
     /// Leaves the block for the address in src, masked to `size`.
     JumpTo { size: Size, src: Reg },
+}
+
+impl<G: Guest> Op<G> {
+    /// Whether somebody may look at the flags before this op is done: it reads them, or it may fault or leave.
+    fn needs_flags(&self) -> bool {
+        match self {
+            Op::Alu { op, .. } => matches!(op, Alu::Adc | Alu::Sbb),
+            Op::Mov { .. }
+            | Op::Extend { .. }
+            | Op::High8 { .. }
+            | Op::SetHigh8 { .. }
+            | Op::Bswap { .. }
+            | Op::Imul { .. }
+            | Op::MulWide { .. }
+            | Op::Popcnt { .. }
+            | Op::Lea { .. } => false,
+            Op::Unary { op, .. } => matches!(op, Unary::Inc | Unary::Dec),
+            Op::Shift { .. }
+            | Op::ShiftDouble { .. }
+            | Op::Bit { .. }
+            | Op::BitScan { .. }
+            | Op::SetCond { .. }
+            | Op::CondMov { .. }
+            | Op::Load { .. }
+            | Op::LoadSigned { .. }
+            | Op::LoadForWrite { .. }
+            | Op::Store { .. }
+            | Op::Call { .. }
+            | Op::CallLeave { .. }
+            | Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::BranchZero { .. }
+            | Op::JumpTo { .. } => true,
+        }
+    }
+
+    /// Whether all six flags are new after this op, whatever they were.
+    fn defines_flags(&self) -> bool {
+        match self {
+            Op::Alu { flags, .. } => *flags,
+            Op::Unary { op, .. } => *op == Unary::Neg,
+            Op::Imul { .. } | Op::MulWide { .. } | Op::Popcnt { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// Drops flag computations whose result is overwritten before anybody can look.
+pub fn dead_flags<G: Guest>(ops: &mut [Op<G>]) {
+    let mut live = true;
+    for op in ops.iter_mut().rev() {
+        if op.defines_flags() {
+            if let (Op::Alu { flags, .. }, false) = (&mut *op, live) {
+                *flags = false;
+            }
+            live = false;
+        }
+        live |= op.needs_flags();
+    }
 }

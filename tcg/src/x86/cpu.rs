@@ -4,6 +4,7 @@ use super::{
     exception::Exception,
     mode::Mode,
     state::{Segment, State, System, bits, seg},
+    x87::X87,
 };
 use crate::{core::Core, flags, flags::Flags, ir::Reg, phys::PhysMap};
 
@@ -23,10 +24,12 @@ pub struct Cpu {
     pub core: Core,
     /// Everything else architectural; CS base and the like go through [`Cpu::set_segment`].
     pub sys: System,
-    /// XMM registers; 16 and up are temporaries of the translator.
-    pub xmm: [u128; 20],
+    /// XMM registers.
+    pub xmm: [u128; 16],
     /// SSE control and status.
     pub mxcsr: u32,
+    /// x87 and MMX.
+    pub x87: X87,
     /// Raised inside a block, waiting for the run loop.
     pub(crate) fault: Option<Exception>,
     /// How often the guest touched MSRs and opcodes that do not exist (reported, not state).
@@ -49,8 +52,9 @@ impl Cpu {
         let mut cpu = Self {
             core: Core::new(phys),
             sys: System::reset(),
-            xmm: [0; 20],
+            xmm: [0; 16],
             mxcsr: 0x1f80,
+            x87: X87::reset(),
             fault: None,
             unknown: Unknown::default(),
         };
@@ -66,8 +70,9 @@ impl Cpu {
         self.core.regs[super::state::gpr::RDX] = 0x106ca;
         self.core.flags = Flags::from_eflags(0);
         self.core.pc = 0xfff0;
-        self.xmm = [0; 20];
+        self.xmm = [0; 16];
         self.mxcsr = 0x1f80;
+        self.x87 = X87::reset();
         self.fault = None;
         self.after_load();
     }
@@ -161,16 +166,15 @@ impl Cpu {
     pub fn save(&self) -> State {
         let mut regs = [0; 16];
         regs.copy_from_slice(&self.core.regs[..16]);
-        let mut xmm = [0; 16];
-        xmm.copy_from_slice(&self.xmm[..16]);
         State {
             count: self.core.count,
             regs,
             rip: self.core.pc,
             rflags: self.rflags(),
             system: self.sys.clone(),
-            xmm,
+            xmm: self.xmm,
             mxcsr: self.mxcsr,
+            x87: self.x87.clone(),
         }
     }
 
@@ -180,8 +184,9 @@ impl Cpu {
         self.core.regs[..16].copy_from_slice(&s.regs);
         self.core.pc = s.rip;
         self.sys = s.system.clone();
-        self.xmm[..16].copy_from_slice(&s.xmm);
+        self.xmm = s.xmm;
         self.mxcsr = s.mxcsr;
+        self.x87 = s.x87.clone();
         self.fault = None;
         self.set_rflags(s.rflags);
         self.after_load();

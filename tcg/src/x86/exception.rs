@@ -2,6 +2,7 @@
 
 /// A synchronous exception that an instruction raised; not yet delivered, nothing of the instruction is visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
 pub enum Exception {
     /// #DE
     DivideError,

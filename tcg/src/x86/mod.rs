@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod cpu;
+pub mod engine;
 pub mod exception;
 pub mod mode;
 pub mod sse;

@@ -89,7 +89,11 @@ impl Mode {
         for (i, sg) in s.segs.iter().enumerate() {
             let data_rw = sg.attr & (Segment::P | Segment::CODE | Segment::DC | Segment::RW)
                 == Segment::P | Segment::RW;
-            let unlimited = code64 || (s.cr0 & bits::CR0_PE != 0 && data_rw && sg.limit == u32::MAX);
+            let code_readable = i == seg::CS
+                && sg.attr & (Segment::P | Segment::CODE | Segment::RW)
+                    == Segment::P | Segment::CODE | Segment::RW;
+            let typed = data_rw || code_readable;
+            let unlimited = code64 || (s.cr0 & bits::CR0_PE != 0 && !v86 && typed && sg.limit == u32::MAX);
             set(unlimited, 1 << (Self::UNLIMITED_SHIFT + i as u32));
             let no_base = sg.base == 0 || (code64 && i < seg::FS);
             set(unlimited && no_base, 1 << (Self::FLAT_SHIFT + i as u32));

@@ -220,6 +220,7 @@ pub struct State {
     pub system: System,
     pub xmm: [u128; 16],
     pub mxcsr: u32,
+    pub x87: super::x87::X87,
 }
 
 impl System {

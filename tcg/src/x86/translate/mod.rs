@@ -1,1 +1,157 @@
-//! The x86 front end: decoded instructions become IR.
+//! The x86 front end: bytes are decoded by `iced-x86`, every instruction becomes IR here.
+//!
+//! One file a family; a family's `lower` answers `None` for instructions of another. What nobody claims raises #UD.
+
+mod extended;
+mod flow;
+mod helpers;
+mod integer;
+mod lower;
+mod misc;
+mod string;
+mod system;
+mod vector;
+mod x87;
+
+use super::{Cpu, Exception, mode::Mode, state::seg, system::paging::Access};
+use crate::{
+    block::{Block, Insn},
+    ir::{self, Op, Val},
+    tlb::{PAGE, PAGE_MASK},
+};
+use iced_x86::{CodeSize, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction};
+use lower::Lower;
+
+/// Longest x86 instruction.
+const MAX_INSN: usize = 15;
+/// Longest block, in instructions.
+pub const MAX_BLOCK: usize = 48;
+
+/// A translated block and the physical code it came from.
+pub struct Translated {
+    /// The IR.
+    pub block: Block<Cpu>,
+    /// Physical address of the first byte.
+    pub phys: u64,
+    /// Physical page of the last byte when it differs from the first's.
+    pub second: Option<u64>,
+}
+
+/// Linear address of offset `pc` in CS.
+#[must_use]
+pub fn linear_pc(cpu: &Cpu, pc: u64) -> u64 {
+    if cpu.sys.code64() { pc } else { cpu.sys.segs[seg::CS].base.wrapping_add(pc) & 0xffff_ffff }
+}
+
+/// Translates the block at offset `pc` in CS, at most `limit` instructions.
+///
+/// # Errors
+/// What fetching the first instruction raises: #PF, #GP(0) beyond CS's limit or 15 bytes.
+pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Translated, Exception> {
+    let fetch_view = if cpu.cpl() == 3 { super::cpu::view::USER } else { super::cpu::view::SUPERVISOR };
+    let linear = linear_pc(cpu, pc);
+    let phys = cpu.translate(fetch_view, linear, Access::Execute)?;
+    let mut code = Vec::with_capacity(256);
+    let in_page = (PAGE - (linear & !PAGE_MASK)) as usize;
+    let room = code_room(cpu, pc);
+    cpu.core.phys.copy_out(phys, in_page.min(limit * MAX_INSN).min(room), &mut code);
+    let mut l = Lower::new(mode);
+    let mut insns = Vec::with_capacity(16);
+    let mut at = 0usize;
+    let mut second = None;
+    while !l.ended && insns.len() < limit.min(MAX_BLOCK) {
+        let ip = pc.wrapping_add(at as u64) & pc_mask(mode);
+        let mut insn = decode(&code[at..], ip, mode);
+        if let Err(DecoderError::NoMoreBytes) = insn {
+            if !insns.is_empty() {
+                break;
+            }
+            if room < MAX_INSN && room <= code.len() {
+                return Err(Exception::GP0);
+            }
+            if code.len() >= MAX_INSN {
+                return Err(Exception::GP0);
+            }
+            // The instruction crosses into the next page: it is a block of its own.
+            let next = cpu.translate(fetch_view, (linear | !PAGE_MASK).wrapping_add(1), Access::Execute)?;
+            second = Some(next & PAGE_MASK);
+            let more = (MAX_INSN - code.len()).min(room - code.len());
+            cpu.core.phys.copy_out(next & PAGE_MASK, more, &mut code);
+            insn = decode(&code, ip, mode);
+            if let Err(DecoderError::NoMoreBytes) = insn {
+                return Err(Exception::GP0);
+            }
+        }
+        insns.push(Insn { offset: at as u32, op: l.ops.len() as u32 });
+        let length = match insn {
+            Ok(i) => {
+                l.begin(ip, i.next_ip() & pc_mask(mode));
+                lower_one(&mut l, &i, &code[at..]);
+                i.len()
+            }
+            Err(_) => {
+                l.begin(ip, ip);
+                undefined(&mut l, true);
+                1
+            }
+        };
+        at += length;
+        if second.is_some() {
+            break;
+        }
+    }
+    if !l.ended {
+        let next = pc.wrapping_add(at as u64) & pc_mask(mode);
+        l.op(Op::Jump { pc: next });
+    }
+    let mut ops = l.ops;
+    ir::dead_flags(&mut ops);
+    Ok(Translated { block: Block { pc, len: at as u32, ops, insns }, phys, second })
+}
+
+/// Bytes from `pc` to CS's limit.
+fn code_room(cpu: &Cpu, pc: u64) -> usize {
+    if cpu.sys.code64() {
+        return usize::MAX;
+    }
+    let limit = u64::from(cpu.sys.segs[seg::CS].limit);
+    (limit + 1).saturating_sub(pc) as usize
+}
+
+fn pc_mask(mode: Mode) -> u64 {
+    u64::MAX >> (64 - mode.code_bits())
+}
+
+fn decode(code: &[u8], ip: u64, mode: Mode) -> Result<Instruction, DecoderError> {
+    let code = &code[..code.len().min(MAX_INSN)];
+    let mut decoder = Decoder::with_ip(mode.code_bits(), code, ip, DecoderOptions::NONE);
+    let insn = decoder.decode();
+    match decoder.last_error() {
+        DecoderError::None => Ok(insn),
+        // Out of bytes although fifteen were there: too long, which the caller reports as #GP.
+        e => Err(e),
+    }
+}
+
+/// Lowers one decoded instruction.
+fn lower_one(l: &mut Lower, i: &Instruction, bytes: &[u8]) {
+    debug_assert!(i.code_size() != CodeSize::Unknown);
+    if i.encoding() != EncodingKind::Legacy {
+        return undefined(l, true);
+    }
+    let lowered = integer::lower(l, i)
+        .or_else(|| flow::lower(l, i))
+        .or_else(|| string::lower(l, i))
+        .or_else(|| vector::lower(l, i))
+        .or_else(|| x87::lower(l, i, bytes))
+        .or_else(|| extended::lower(l, i))
+        .or_else(|| system::lower(l, i));
+    if lowered.is_none() {
+        undefined(l, true);
+    }
+}
+
+/// #UD; `counted` when the opcode is missing from the model, not just wrong here.
+fn undefined(l: &mut Lower, counted: bool) {
+    l.leave(helpers::undefined, Val::Imm(u64::from(counted)), Val::Imm(0));
+}

@@ -1,0 +1,313 @@
+//! The run loop: finds or makes the block at pc, runs it, deals with how it ended. Counts are exact at every stop.
+
+mod cache;
+
+use super::{
+    Cpu, Exception,
+    cpu::view,
+    mode::Mode,
+    state::{Shadow, bits},
+    system::{debug, interrupt, paging::Access},
+    translate::{self, linear_pc},
+};
+use crate::{
+    Bus,
+    block::{Backend, Exit},
+    tlb::PAGE_MASK,
+};
+use cache::{Cache, Entry};
+
+/// Why [`Engine::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The count asked for is reached.
+    Limit,
+    /// The interrupt line is up and the CPU would take an interrupt now.
+    InterruptWindow,
+    /// A device asks to be looked at before the next instruction.
+    Attention,
+    /// HLT: nothing happens until an interrupt.
+    Halt,
+    /// Triple fault.
+    Shutdown,
+}
+
+/// What the engine did, for `--stats`. Not part of the machine's state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    /// Blocks translated.
+    pub blocks: u64,
+    /// Guest instructions in them.
+    pub instructions: u64,
+    /// Blocks thrown away because their code was written or the cache was full.
+    pub discarded: u64,
+    /// Exceptions delivered.
+    pub exceptions: u64,
+    /// Times a block was searched by its physical address.
+    pub searches: u64,
+}
+
+/// Blocks kept before the cache starts over.
+const MAX_BLOCKS: usize = 150_000;
+/// Exceptions in a row without a completed instruction before the caller gets a chance to look.
+const MAX_STUCK: u32 = 10_000;
+
+/// An x86 CPU and its translated code.
+pub struct Engine<B: Backend<Cpu>> {
+    /// The CPU.
+    pub cpu: Cpu,
+    /// Counters.
+    pub stats: Stats,
+    backend: B,
+    cache: Cache<B::Code>,
+}
+
+impl<B: Backend<Cpu>> Engine<B> {
+    /// An engine with nothing translated.
+    pub fn new(cpu: Cpu, backend: B) -> Self {
+        Self { cpu, stats: Stats::default(), backend, cache: Cache::new() }
+    }
+
+    /// Forgets all translated code and translations: after memory or CPU state was replaced from outside.
+    pub fn forget(&mut self) {
+        self.stats.discarded += self.cache.live() as u64;
+        self.cache.clear();
+        for page in 0..self.cpu.core.phys.pages() {
+            self.cpu.core.phys.clear_code(page);
+        }
+        self.cpu.core.phys.stale_code.clear();
+        self.cpu.core.tlb.flush_all();
+    }
+
+    /// Runs until `limit` instructions have completed since power-on, or something needs the caller.
+    /// `interrupt` is the level of the interrupt line.
+    pub fn run(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
+        let (mut stuck, mut last) = (0, self.cpu.core.count);
+        loop {
+            if let Some(stop) = self.pause(limit, interrupt) {
+                return stop;
+            }
+            let mode = self.cpu.mode();
+            let alone = mode.has(Mode::STEP)
+                || self.cpu.sys.shadow != Shadow::None
+                || self.cpu.sys.eflags & bits::RF != 0;
+            let outcome = if alone { self.step(bus, mode) } else { self.stretch(bus, mode, limit) };
+            if let Err(fault) = outcome {
+                self.stats.exceptions += 1;
+                interrupt::raise(&mut self.cpu, bus, fault);
+            }
+            self.drop_stale();
+            let attention = std::mem::take(&mut self.cpu.core.leave) | bus.attention();
+            stuck = if self.cpu.core.count == last { stuck + 1 } else { 0 };
+            last = self.cpu.core.count;
+            if attention || stuck > MAX_STUCK {
+                return Stop::Attention;
+            }
+        }
+    }
+
+    /// Whether the CPU would take a maskable interrupt before its next instruction.
+    #[must_use]
+    pub fn interruptible(&self) -> bool {
+        self.cpu.sys.eflags & bits::IF != 0 && self.cpu.sys.shadow == Shadow::None
+    }
+
+    fn pause(&self, limit: u64, interrupt: bool) -> Option<Stop> {
+        if self.cpu.sys.shutdown {
+            Some(Stop::Shutdown)
+        } else if interrupt && self.interruptible() {
+            Some(Stop::InterruptWindow)
+        } else if self.cpu.sys.halted {
+            Some(Stop::Halt)
+        } else {
+            (self.cpu.core.count >= limit).then_some(Stop::Limit)
+        }
+    }
+
+    /// One instruction with everything that is checked between instructions.
+    fn step(&mut self, bus: &mut dyn Bus, mode: Mode) -> Result<(), Exception> {
+        let cpu = &mut self.cpu;
+        let resume = cpu.sys.eflags & bits::RF != 0;
+        if !resume && let Some(dr6) = debug::instruction_breakpoint(cpu, linear_pc(cpu, cpu.core.pc)) {
+            return Err(Exception::Debug { dr6 });
+        }
+        let traced = cpu.sys.eflags & bits::TF != 0;
+        cpu.sys.eflags &= !bits::RF;
+        cpu.sys.shadow = Shadow::None;
+        let count = cpu.core.count;
+        let limit = count + 1;
+        let result = self.find(mode).and_then(|id| self.enter(bus, id, limit).map(drop));
+        match result {
+            Ok(()) => match debug::end_of_instruction(&mut self.cpu, traced) {
+                Some(trap) => Err(trap),
+                None => Ok(()),
+            },
+            Err(fault) => {
+                // An instruction that faults has met no breakpoint yet.
+                self.cpu.sys.pending_debug = 0;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Blocks one after the other for as long as only jumps connect them.
+    fn stretch(&mut self, bus: &mut dyn Bus, mode: Mode, limit: u64) -> Result<(), Exception> {
+        let mut id = self.find(mode)?;
+        loop {
+            let exit = self.enter(bus, id, limit)?;
+            if self.cpu.core.count >= limit || self.cpu.core.leave {
+                return Ok(());
+            }
+            id = match exit {
+                Exit::Chain0 | Exit::Chain1 => self.follow(id, usize::from(exit == Exit::Chain1), mode)?,
+                Exit::Lookup => self.find(mode)?,
+                Exit::Leave | Exit::Fault | Exit::Attention | Exit::End => return Ok(()),
+            };
+        }
+    }
+
+    /// Runs block `id`, at most to `limit`, and accounts for it.
+    #[inline]
+    fn enter(&mut self, bus: &mut dyn Bus, id: u32, limit: u64) -> Result<Exit, Exception> {
+        let cpu = &mut self.cpu;
+        let entry = &self.cache.blocks[id as usize];
+        let bounds = self.backend.bounds(&entry.code);
+        let n = ((bounds.len() - 1) as u64).min(limit - cpu.core.count) as usize;
+        let to = bounds[n] as usize;
+        let mut exit = self.backend.run(&entry.code, 0, to, cpu, bus);
+        let mut done = n;
+        if exit == Exit::Attention {
+            // The rest of the instruction runs; the request to leave stays.
+            done = cpu.core.insn as usize + 1;
+            let end = bounds[done] as usize;
+            let mut from = to - cpu.core.rest;
+            while exit == Exit::Attention {
+                cpu.core.leave = false;
+                exit = self.backend.run(&entry.code, from, end, cpu, bus);
+                from = end - cpu.core.rest;
+            }
+            cpu.core.leave = true;
+        }
+        let insn = std::mem::take(&mut cpu.core.insn) as usize;
+        match exit {
+            Exit::Fault => {
+                cpu.core.count += insn as u64;
+                cpu.core.pc = entry.pc_of(insn);
+                return Err(cpu.fault.take().unwrap_or(Exception::DoubleFault));
+            }
+            Exit::End => {
+                cpu.core.count += done as u64;
+                cpu.core.pc = entry.pc_of(done);
+            }
+            Exit::Leave => {
+                let unfinished = std::mem::take(&mut cpu.core.unfinished);
+                cpu.core.count += done as u64 - u64::from(unfinished);
+            }
+            Exit::Chain0 | Exit::Chain1 | Exit::Lookup | Exit::Attention => cpu.core.count += done as u64,
+        }
+        Ok(exit)
+    }
+
+    /// The block at pc that exit `slot` of block `id` leads to.
+    #[inline]
+    fn follow(&mut self, id: u32, slot: usize, mode: Mode) -> Result<u32, Exception> {
+        let from = &self.cache.blocks[id as usize];
+        let link = from.links[slot];
+        let generation = self.cpu.core.tlb.generation;
+        if link.generation == generation && self.cache.blocks[link.id as usize].live {
+            return Ok(link.id);
+        }
+        let epoch = self.cache.epoch;
+        let next = self.find(mode)?;
+        // `find` may have emptied the cache; `id` then means another block.
+        if self.cache.epoch == epoch {
+            let link = cache::Link { generation: self.cpu.core.tlb.generation, id: next };
+            self.cache.blocks[id as usize].links[slot] = link;
+        }
+        Ok(next)
+    }
+
+    /// The block at pc.
+    #[inline]
+    fn find(&mut self, mode: Mode) -> Result<u32, Exception> {
+        let pc = self.cpu.core.pc;
+        match self.cache.recent(pc, mode, self.cpu.core.tlb.generation) {
+            Some(id) => Ok(id),
+            None => self.search(pc, mode),
+        }
+    }
+
+    #[cold]
+    fn search(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
+        self.stats.searches += 1;
+        let fetch = if self.cpu.cpl() == 3 { view::USER } else { view::SUPERVISOR };
+        let linear = linear_pc(&self.cpu, pc);
+        if !mode.has(Mode::CODE64) && pc > u64::from(self.cpu.sys.segs[super::state::seg::CS].limit) {
+            return Err(Exception::GP0);
+        }
+        let phys = self.cpu.translate(fetch, linear, Access::Execute)?;
+        if let Some(id) = self.cache.by_phys(phys, pc, mode) {
+            let second = self.cache.blocks[id as usize].second;
+            let same = match second {
+                None => true,
+                Some(page) => {
+                    let next = (linear | !PAGE_MASK).wrapping_add(1);
+                    self.cpu.translate(fetch, next, Access::Execute)? & PAGE_MASK == page
+                }
+            };
+            if same {
+                self.cache.remember(pc, mode, self.cpu.core.tlb.generation, id);
+                return Ok(id);
+            }
+            self.cache.discard(id);
+        }
+        self.translate(pc, mode)
+    }
+
+    fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
+        if self.cache.blocks.len() >= MAX_BLOCKS {
+            self.forget();
+        }
+        let most = if mode.has(Mode::STEP) { 1 } else { translate::MAX_BLOCK };
+        let t = translate::translate(&mut self.cpu, pc, mode, most)?;
+        self.stats.blocks += 1;
+        self.stats.instructions += t.block.insns.len() as u64;
+        let code = self.backend.compile(&t.block);
+        let pages = self.mark_code(&t);
+        let offsets = t.block.insns.iter().map(|i| i.offset).collect();
+        let entry = Entry::new(pc, mode, t.phys, t.second, offsets, t.block.len, code);
+        let id = self.cache.insert(entry, &pages);
+        self.cache.remember(pc, mode, self.cpu.core.tlb.generation, id);
+        Ok(id)
+    }
+
+    /// Arranges that writes to the block's code are seen. Returns its RAM pages.
+    fn mark_code(&mut self, t: &translate::Translated) -> Vec<usize> {
+        let core = &mut self.cpu.core;
+        let mut pages = Vec::with_capacity(2);
+        let offset = (t.phys & !PAGE_MASK) as usize;
+        let first = (t.block.len as usize).min(4096 - offset);
+        let mut pieces = vec![(t.phys, offset, first)];
+        if let Some(second) = t.second {
+            pieces.push((second, 0, t.block.len as usize - first));
+        }
+        for (phys, offset, len) in pieces {
+            if let Some(page) = core.phys.page_for_read(phys).and_then(|p| p.ram) {
+                if !core.phys.has_code(page) {
+                    core.tlb.protect_page(phys & PAGE_MASK);
+                }
+                core.phys.mark_code(page, offset, len);
+                pages.push(page);
+            }
+        }
+        pages
+    }
+
+    /// Throws away the blocks of pages whose code was written.
+    fn drop_stale(&mut self) {
+        while let Some(page) = self.cpu.core.phys.stale_code.pop() {
+            self.stats.discarded += self.cache.discard_page(page);
+            self.cpu.core.phys.clear_code(page);
+        }
+    }
+}

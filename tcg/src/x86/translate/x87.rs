@@ -1,0 +1,168 @@
+//! x87: rows of [`crate::x86::x87`] applied to memory.
+
+use super::lower::{Lower, Lowered, segment};
+use crate::{
+    Bus,
+    flags::Flags,
+    ir::{Mem, Op, Reg, Size, Val},
+    x86::{
+        Cpu, Exception,
+        state::{bits, gpr, seg},
+        x87::{EnvLayout, IMAGE_MAX, Memory, Outcome, X87Op, decode},
+    },
+};
+use iced_x86::{Instruction, Mnemonic};
+
+/// Where the translator leaves the instruction's own address for [`execute`].
+const ADDRESS: Reg = Reg(63);
+
+/// Lowers an x87 instruction from its bytes; `None` when it is of another family.
+pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
+    if i.mnemonic() == Mnemonic::Wait {
+        l.call(wait, Reg::SINK, Val::Imm(0), Val::Imm(0));
+        return Some(());
+    }
+    let (opcode, modrm) = escape(bytes)?;
+    decode(opcode, modrm)?;
+    let wide =
+        !bytes.iter().take_while(|&&b| b & 0xf8 != 0xd8).any(|&b| b == 0x66) ^ (l.mode.code_bits() == 16);
+    let (offset, n) = if modrm < 0xc0 {
+        let ea = l.effective(i);
+        let t = l.temp();
+        l.op(Op::Lea { dst: t, mem: Mem { wrap32: false, ..ea } });
+        (Val::Reg(t), segment(i.memory_segment()))
+    } else {
+        (Val::Imm(0), seg::DS)
+    };
+    l.op(Op::Mov { size: Size::Q, dst: ADDRESS, src: Val::Imm(l.pc) });
+    let packed = u64::from(opcode) | u64::from(modrm) << 8 | (n as u64) << 16 | u64::from(wide) << 24;
+    l.call(execute, Reg::SINK, Val::Imm(packed), offset);
+    Some(())
+}
+
+/// The escape opcode and ModRM of an x87 instruction: the first byte that is not a prefix.
+fn escape(bytes: &[u8]) -> Option<(u8, u8)> {
+    let is_prefix =
+        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f);
+    let at = bytes.iter().position(|&b| !is_prefix(b))?;
+    let opcode = bytes[at];
+    (opcode & 0xf8 == 0xd8).then_some((opcode, *bytes.get(at + 1)?))
+}
+
+fn available(cpu: &Cpu) -> Result<(), Exception> {
+    if cpu.sys.cr0 & (bits::CR0_EM | bits::CR0_TS) != 0 { Err(Exception::DeviceNotAvailable) } else { Ok(()) }
+}
+
+/// WAIT: #NM when MP and TS are set, #MF when an exception is pending.
+fn wait(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Exception> {
+    let both = bits::CR0_MP | bits::CR0_TS;
+    if cpu.sys.cr0 & both == both {
+        return Err(Exception::DeviceNotAvailable);
+    }
+    if cpu.x87.exception_pending() {
+        return Err(Exception::FloatingPoint);
+    }
+    Ok(0)
+}
+
+/// Executes: `packed` is opcode, ModRM << 8, segment << 16, 32-bit operand size << 24; `offset` that of the memory operand.
+fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result<u64, Exception> {
+    available(cpu)?;
+    let (opcode, modrm) = (packed as u8, (packed >> 8) as u8);
+    let n = (packed >> 16 & 0xff) as usize;
+    let Some(op) = decode(opcode, modrm) else { return Err(Exception::InvalidOpcode) };
+    let memory = op.memory();
+    let operand = match memory {
+        Some(Memory::Load(len)) => load(cpu, bus, n, offset, len)?,
+        _ => u128::from(cpu.core.flags.to_eflags()),
+    };
+    let mark = cpu.x87.mark();
+    let layout = EnvLayout {
+        wide: packed >> 24 & 1 != 0,
+        real: cpu.sys.cr0 & bits::CR0_PE == 0 || cpu.sys.eflags & bits::VM != 0,
+    };
+    match cpu.x87.execute(op, operand) {
+        Err(_) => return Err(Exception::FloatingPoint),
+        Ok(Outcome::Done) => {}
+        Ok(Outcome::Ax(v)) => cpu.set_reg(gpr::RAX, cpu.reg(gpr::RAX) & !0xffff | u64::from(v)),
+        Ok(Outcome::Eflags(v)) => cpu.core.flags = Flags::from_eflags(u64::from(v)),
+        Ok(Outcome::Store(v)) => {
+            if let Some(Memory::Store(len)) = memory
+                && let Err(fault) = store(cpu, bus, n, offset, len, v)
+            {
+                cpu.x87.rewind(mark);
+                return Err(fault);
+            }
+        }
+        Ok(Outcome::Image) => image(cpu, bus, op, layout, n, offset)?,
+    }
+    if !op.is_control() {
+        let fop = u16::from(opcode & 7) << 8 | u16::from(modrm);
+        let cs = cpu.sys.segs[seg::CS].selector;
+        let ip = cpu.core.regs[ADDRESS.0 as usize];
+        cpu.x87.note_instruction(fop, cs, ip);
+        if memory.is_some() {
+            cpu.x87.note_operand(cpu.sys.segs[n].selector, offset);
+        }
+    }
+    Ok(0)
+}
+
+fn load(cpu: &mut Cpu, bus: &mut dyn Bus, n: usize, offset: u64, len: u8) -> Result<u128, Exception> {
+    let addr = cpu.linear(n, offset, u64::from(len), false)?;
+    if len == 10 {
+        let lo = cpu.load_linear(bus, addr, Size::Q)?;
+        let hi = cpu.load_linear(bus, addr.wrapping_add(8), Size::W)?;
+        return Ok(u128::from(lo) | u128::from(hi) << 64);
+    }
+    Ok(u128::from(cpu.load_linear(bus, addr, Size::of(usize::from(len)).unwrap_or(Size::Q))?))
+}
+
+fn store(cpu: &mut Cpu, bus: &mut dyn Bus, n: usize, offset: u64, len: u8, v: u128) -> Result<(), Exception> {
+    let addr = cpu.linear(n, offset, u64::from(len), true)?;
+    if len == 10 {
+        cpu.probe_write(addr, 10)?;
+        cpu.store_linear(bus, addr, Size::Q, v as u64)?;
+        return cpu.store_linear(bus, addr.wrapping_add(8), Size::W, (v >> 64) as u64);
+    }
+    cpu.store_linear(bus, addr, Size::of(usize::from(len)).unwrap_or(Size::Q), v as u64)
+}
+
+/// FLDENV, FRSTOR, FNSTENV, FNSAVE.
+fn image(
+    cpu: &mut Cpu,
+    bus: &mut dyn Bus,
+    op: X87Op,
+    layout: EnvLayout,
+    n: usize,
+    offset: u64,
+) -> Result<(), Exception> {
+    let whole = matches!(op, X87Op::Frstor | X87Op::Fnsave);
+    let len = if whole { layout.state_bytes() } else { layout.env_bytes() };
+    let writes = matches!(op.memory(), Some(Memory::StoreImage));
+    let addr = cpu.linear(n, offset, len as u64, writes)?;
+    if writes {
+        cpu.probe_write(addr, len as u64)?;
+        let bytes = if whole { cpu.x87.state_image(layout) } else { cpu.x87.env_image(layout) };
+        for (k, chunk) in bytes[..len].chunks_exact(2).enumerate() {
+            let v = u64::from(chunk[0]) | u64::from(chunk[1]) << 8;
+            cpu.store_linear(bus, addr.wrapping_add(2 * k as u64), Size::W, v)?;
+        }
+        if whole {
+            cpu.x87.init()
+        } else {
+            cpu.x87.mask_all()
+        }
+        return Ok(());
+    }
+    let mut bytes = [0; IMAGE_MAX];
+    for (k, byte) in bytes[..len].iter_mut().enumerate() {
+        *byte = cpu.load_linear(bus, addr.wrapping_add(k as u64), Size::B)? as u8;
+    }
+    if whole {
+        cpu.x87.restore(&bytes, layout)
+    } else {
+        cpu.x87.load_env(&bytes, layout)
+    }
+    Ok(())
+}

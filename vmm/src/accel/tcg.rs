@@ -1,0 +1,122 @@
+//! The translator as an accelerator.
+
+use super::{Accelerator, Stop};
+use rrvmm_replay::Position;
+use rrvmm_tcg::{
+    Bus,
+    interp::Interp,
+    phys::{PhysMap, Window},
+    x86::{
+        self, Cpu,
+        engine::{self, Engine},
+        system::interrupt,
+    },
+};
+
+/// An x86 CPU run by the translator's interpreter.
+pub struct TcgAccelerator {
+    engine: Engine<Interp>,
+}
+
+impl TcgAccelerator {
+    /// A CPU after RESET over `phys`.
+    #[must_use]
+    pub fn new(phys: PhysMap) -> Self {
+        Self { engine: Engine::new(Cpu::new(phys), Interp) }
+    }
+}
+
+impl Accelerator for TcgAccelerator {
+    fn name(&self) -> &'static str {
+        "interp"
+    }
+
+    fn run_until(&mut self, bus: &mut dyn Bus, target: Position, interrupt: bool) -> Stop {
+        match self.engine.run(bus, target.count(), interrupt) {
+            engine::Stop::Limit => Stop::Reached,
+            engine::Stop::InterruptWindow => Stop::InterruptWindow,
+            engine::Stop::Attention => Stop::Attention,
+            engine::Stop::Halt => Stop::Halted,
+            engine::Stop::Shutdown => Stop::Shutdown,
+        }
+    }
+
+    fn position(&self) -> Position {
+        Position::from_count(self.engine.cpu.core.count)
+    }
+
+    fn is_halted(&self) -> bool {
+        self.engine.cpu.sys.halted
+    }
+
+    fn interruptible(&self) -> bool {
+        self.engine.interruptible()
+    }
+
+    fn interrupt(&mut self, bus: &mut dyn Bus, vector: u8) {
+        interrupt::interrupt(&mut self.engine.cpu, bus, vector);
+    }
+
+    fn nmi(&mut self, bus: &mut dyn Bus) -> bool {
+        let free = !self.engine.cpu.sys.nmi_blocked && self.engine.cpu.sys.shadow == x86::state::Shadow::None;
+        if free {
+            interrupt::nmi(&mut self.engine.cpu, bus);
+        }
+        free
+    }
+
+    fn save(&self) -> x86::State {
+        self.engine.cpu.save()
+    }
+
+    fn load(&mut self, state: &x86::State) {
+        self.engine.cpu.load(state);
+        self.engine.forget();
+    }
+
+    fn set_a20(&mut self, open: bool) {
+        let mask = if open { u64::MAX } else { !(1 << 20) };
+        if self.engine.cpu.core.phys.a20_mask != mask {
+            self.engine.cpu.core.phys.a20_mask = mask;
+            self.engine.cpu.core.tlb.flush_all();
+        }
+    }
+
+    fn set_windows(&mut self, windows: Vec<Window>) {
+        self.engine.cpu.core.phys.set_windows(windows);
+        self.engine.forget();
+    }
+
+    fn take_dirty(&mut self) -> Vec<usize> {
+        let core = &mut self.engine.cpu.core;
+        core.tlb.protect_writes();
+        core.phys.take_dirty()
+    }
+
+    fn pages(&self) -> usize {
+        self.engine.cpu.core.phys.pages()
+    }
+
+    fn page(&self, page: usize) -> &[u8; 4096] {
+        self.engine.cpu.core.phys.page_bytes(page)
+    }
+
+    fn set_page(&mut self, page: usize, bytes: &[u8; 4096]) {
+        self.engine.cpu.core.phys.set_page(page, bytes);
+    }
+
+    fn stats(&self) -> String {
+        let s = &self.engine.stats;
+        let unknown = &self.engine.cpu.unknown;
+        format!(
+            "blocks translated      {}\n\
+             instructions in them   {}\n\
+             blocks discarded       {}\n\
+             searches               {}\n\
+             exceptions             {}\n\
+             unknown MSRs           {}\n\
+             unknown opcodes        {}\n",
+            s.blocks, s.instructions, s.discarded, s.searches, s.exceptions, unknown.msrs, unknown.opcodes
+        )
+    }
+}

@@ -1,0 +1,127 @@
+//! Putting a machine together from what a command line or a recording names.
+
+use super::{
+    PcMachine,
+    clock::Clock,
+    digest::{MemoryDigest, OutputDigest},
+};
+use crate::{
+    accel::TcgAccelerator,
+    loader::{self, EntryMode, EntryState, FIRMWARE_SHADOW, LoadError, firmware_window},
+    memory::{GuestMemory, MemoryError},
+};
+use rrvmm_devices::{
+    Pc, PcConfig,
+    pc::{PamSegment, VGA_WINDOW},
+};
+use rrvmm_tcg::{
+    phys::{Backing, PhysMap, Window},
+    x86::{
+        State,
+        state::{Segment, TableRegister, gpr, seg},
+    },
+};
+
+/// Why a machine cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// No memory for it.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// Nothing it could boot.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl PcMachine {
+    /// A machine of `config` that boots `source`, at power-on.
+    ///
+    /// # Errors
+    /// [`BuildError`] names what does not fit or does not boot.
+    pub fn new(config: &PcConfig, source: &loader::BootSource) -> Result<PcMachine, BuildError> {
+        let memory = GuestMemory::new(config.memory_bytes)?;
+        let entry = loader::load(&memory, source, config)?;
+        let rom = source.bios.clone().unwrap_or_default();
+        let firmware_len = rom.len();
+        let phys = PhysMap::new(memory.mmap().clone(), rom);
+        let pages = phys.pages();
+        let mut machine = PcMachine {
+            accel: Box::new(TcgAccelerator::new(phys)),
+            board: Pc::new(config),
+            clock: Clock::default(),
+            nmi: false,
+            ended: None,
+            outputs: Vec::new(),
+            output_digest: OutputDigest::default(),
+            memory_digest: MemoryDigest::new(pages),
+            pam: None,
+            firmware_len,
+        };
+        let state = enter(machine.accel.save(), &entry);
+        machine.accel.load(&state);
+        machine.follow_chipset();
+        Ok(machine)
+    }
+}
+
+/// The CPU state in which `entry` starts.
+fn enter(mut s: State, entry: &EntryState) -> State {
+    if entry.mode == EntryMode::Reset {
+        return s;
+    }
+    let segment =
+        |s: &loader::Segment| Segment { selector: s.selector, base: s.base, limit: s.limit, attr: s.access };
+    let sys = &mut s.system;
+    sys.segs = [segment(&entry.data); 6];
+    sys.segs[seg::CS] = segment(&entry.code);
+    if let Some(task) = &entry.task {
+        sys.tr = segment(task);
+    }
+    sys.gdtr = TableRegister { base: entry.gdt.base, limit: entry.gdt.limit };
+    sys.idtr = TableRegister { base: entry.idt.base, limit: entry.idt.limit };
+    (sys.cr0, sys.cr3, sys.cr4, sys.efer) =
+        (entry.mode.cr0(), entry.cr3, entry.mode.cr4(), entry.mode.efer());
+    sys.msrs.mtrr_def_type = entry.mode.mtrr_def_type();
+    s.rflags = 2;
+    s.regs = [0; 16];
+    s.regs[gpr::RAX] = entry.rax;
+    s.regs[gpr::RBX] = entry.rbx;
+    s.regs[gpr::RSI] = entry.rsi;
+    s.regs[gpr::RSP] = entry.rsp;
+    s.rip = entry.rip;
+    s
+}
+
+/// The ranges that are not plain RAM: video memory, the firmware, and its shadow as the chipset's PAM registers say.
+pub(super) fn windows(pam: &[PamSegment; 13], firmware_len: usize) -> Vec<Window> {
+    let device = |start, end| Window { start, end, read: Backing::Device, write: Backing::Device };
+    let mut windows = vec![device(VGA_WINDOW.start, VGA_WINDOW.end)];
+    if firmware_len == 0 {
+        return windows;
+    }
+    let rom = firmware_window(firmware_len);
+    windows.push(Window { start: rom.start, end: rom.end, read: Backing::Rom(0), write: Backing::Device });
+    for p in pam {
+        let (start, end) = (p.start, p.start + p.len);
+        let shadowed =
+            FIRMWARE_SHADOW.end - (firmware_len as u64).min(FIRMWARE_SHADOW.end - FIRMWARE_SHADOW.start);
+        // Split where the image's copy begins, so that a window is of one kind.
+        for (start, end) in [(start, end.min(shadowed)), (start.max(shadowed), end)] {
+            if start >= end {
+                continue;
+            }
+            let rom = if start >= shadowed {
+                Backing::Rom(firmware_len - (FIRMWARE_SHADOW.end - start) as usize)
+            } else {
+                Backing::Device
+            };
+            windows.push(Window {
+                start,
+                end,
+                read: if p.read_ram { Backing::Ram } else { rom },
+                write: if p.write_ram { Backing::Ram } else { Backing::Device },
+            });
+        }
+    }
+    windows
+}

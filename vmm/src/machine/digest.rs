@@ -1,0 +1,70 @@
+//! Digests of memory and of what the guest sent out, kept up to date by difference.
+
+use crate::accel::Accelerator;
+use rrvmm_devices::Output;
+use rrvmm_replay::Digest;
+use serde::{Deserialize, Serialize};
+
+/// Digest of all RAM: the sum over pages of a hash of page number and contents; a page of zeros counts nothing.
+#[derive(Clone, Debug)]
+pub(super) struct MemoryDigest {
+    pages: Vec<u128>,
+    sum: u128,
+}
+
+impl MemoryDigest {
+    /// For `pages` pages of zeros.
+    pub fn new(pages: usize) -> Self {
+        Self { pages: vec![0; pages], sum: 0 }
+    }
+
+    /// The digest now; looks at the pages written since the last time.
+    pub fn update(&mut self, accel: &mut dyn Accelerator) -> Digest {
+        for page in accel.take_dirty() {
+            let new = hash(page, accel.page(page));
+            let old = std::mem::replace(&mut self.pages[page], new);
+            self.sum = self.sum.wrapping_sub(old).wrapping_add(new);
+        }
+        Digest::from_u128(self.sum)
+    }
+
+    /// Hash of page `page` when last looked at.
+    pub fn page(&self, page: usize) -> u128 {
+        self.pages[page]
+    }
+}
+
+fn hash(page: usize, bytes: &[u8; 4096]) -> u128 {
+    if bytes.iter().all(|&b| b == 0) {
+        return 0;
+    }
+    xxhash_rust::xxh3::xxh3_128_with_seed(bytes, page as u64)
+}
+
+/// Digest of every output since power-on, in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct OutputDigest(u128);
+
+impl OutputDigest {
+    /// Adds one output.
+    pub fn add(&mut self, output: &Output) {
+        let (kind, a, b) = match *output {
+            Output::Serial { port, byte } => (0u8, u32::from(port), u32::from(byte)),
+            Output::DebugConsole(byte) => (1, u32::from(byte), 0),
+            Output::DebugExit { value } => (2, value, 0),
+            Output::PowerOff => (3, 0, 0),
+            Output::Reset => (4, 0, 0),
+        };
+        let mut bytes = [0; 25];
+        bytes[..16].copy_from_slice(&self.0.to_le_bytes());
+        bytes[16] = kind;
+        bytes[17..21].copy_from_slice(&a.to_le_bytes());
+        bytes[21..].copy_from_slice(&b.to_le_bytes());
+        self.0 = xxhash_rust::xxh3::xxh3_128(&bytes);
+    }
+
+    /// The digest.
+    pub fn get(self) -> Digest {
+        Digest::from_u128(self.0)
+    }
+}

@@ -1,0 +1,276 @@
+//! The machine: a CPU, a board, a clock. Steps to exact positions; everything it does follows from its state.
+
+mod build;
+mod bus;
+mod clock;
+mod describe;
+mod digest;
+
+pub use build::BuildError;
+pub use clock::NS_PER_INSTRUCTION;
+
+use crate::accel::{Accelerator, Stop as CpuStop};
+use bus::BoardBus;
+use clock::Clock;
+pub use describe::describe;
+use digest::{MemoryDigest, OutputDigest};
+use rrvmm_devices::{Input, Output, Pc, PcState, pc::PamSegment};
+use rrvmm_replay::{
+    Admitted, Digest, EndReason, MachineDigest, Position, Stamp, Steppable, VirtualTime, timeline::Stop,
+};
+use rrvmm_tcg::x86;
+use serde::Serialize;
+
+/// A `pc` with one CPU.
+pub struct PcMachine {
+    accel: Box<dyn Accelerator>,
+    board: Pc,
+    clock: Clock,
+    /// An NMI that the CPU has not taken yet.
+    nmi: bool,
+    ended: Option<EndReason>,
+    outputs: Vec<Output>,
+    output_digest: OutputDigest,
+    memory_digest: MemoryDigest,
+    /// What the accelerator was last told of the chipset's shadow RAM; derived, not state.
+    pam: Option<[PamSegment; 13]>,
+    firmware_len: usize,
+}
+
+/// What can go wrong below the guest.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// The digest's encoder refused.
+    #[error("the machine's state cannot be encoded")]
+    Encode(#[from] rrvmm_replay::codec::CodecError),
+}
+
+/// The whole machine as plain data.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    cpu: x86::State,
+    board: PcState,
+    clock: Clock,
+    nmi: bool,
+    ended: Option<EndReason>,
+    output_digest: OutputDigest,
+    /// Non-zero RAM pages by number.
+    pages: Vec<(usize, Box<[u8; 4096]>)>,
+}
+
+#[derive(Serialize)]
+struct DeviceState<'a> {
+    board: &'a PcState,
+    clock: Clock,
+    nmi: bool,
+}
+
+impl PcMachine {
+    /// Name of the engine that runs the guest.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        self.accel.name()
+    }
+
+    /// The CPU's state.
+    #[must_use]
+    pub fn cpu(&self) -> x86::State {
+        self.accel.save()
+    }
+
+    /// Counters for `--stats`.
+    #[must_use]
+    pub fn stats(&self) -> String {
+        let unclaimed = self.board.unclaimed();
+        format!(
+            "{}unclaimed ports        {}\nunclaimed memory       {}\n",
+            self.accel.stats(),
+            unclaimed.ports,
+            unclaimed.memory
+        )
+    }
+
+    /// Moves outputs since the last call to the end of `to`.
+    pub fn drain_outputs(&mut self, to: &mut Vec<Output>) {
+        to.append(&mut self.outputs);
+    }
+
+    /// Bytes of physical memory as the board's RAM has them; `None` outside RAM.
+    #[must_use]
+    pub fn page(&self, page: usize) -> Option<&[u8; 4096]> {
+        (page < self.accel.pages()).then(|| self.accel.page(page))
+    }
+
+    /// Hashes of all RAM pages, up to date.
+    pub fn page_hashes(&mut self) -> Vec<u128> {
+        self.memory_digest.update(&mut *self.accel);
+        (0..self.accel.pages()).map(|p| self.memory_digest.page(p)).collect()
+    }
+
+    fn position(&self) -> Position {
+        self.accel.position()
+    }
+
+    fn time(&self) -> VirtualTime {
+        self.clock.at(self.position().count())
+    }
+
+    /// Brings everything up to the present: timers, outputs, chipset switches, interrupts.
+    fn settle(&mut self) {
+        let now = self.time();
+        self.board.advance(now);
+        self.collect_outputs();
+        self.follow_chipset();
+        self.nmi |= self.board.take_nmi();
+        let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
+        if self.nmi && self.accel.nmi(&mut bus) {
+            self.nmi = false;
+        }
+        if bus.board.interrupt_pending()
+            && self.accel.interruptible()
+            && let Some(vector) = bus.board.acknowledge_interrupt(now)
+        {
+            self.accel.interrupt(&mut bus, vector);
+        }
+        let _ = self.board.attention();
+    }
+
+    fn collect_outputs(&mut self) {
+        if !self.board.has_outputs() {
+            return;
+        }
+        for output in self.board.take_outputs() {
+            self.output_digest.add(&output);
+            let end = match output {
+                Output::PowerOff => Some(EndReason::PowerOff),
+                Output::Reset => Some(EndReason::Reset),
+                Output::DebugExit { value } => {
+                    Some(EndReason::DebugExit { status: value.wrapping_mul(2).wrapping_add(1) })
+                }
+                Output::Serial { .. } | Output::DebugConsole(_) => None,
+            };
+            self.ended = self.ended.or(end);
+            self.outputs.push(output);
+        }
+    }
+
+    /// Tells the accelerator of the A20 gate and of shadow RAM.
+    fn follow_chipset(&mut self) {
+        self.accel.set_a20(self.board.a20_enabled());
+        let pam = self.board.pam();
+        if self.pam.as_ref() != Some(&pam) {
+            self.accel.set_windows(build::windows(&pam, self.firmware_len));
+            self.pam = Some(pam);
+        }
+    }
+
+    fn halted(&self) -> bool {
+        self.accel.is_halted()
+    }
+
+    fn encode(&self) -> Result<(Digest, Digest), MachineError> {
+        let cpu = Digest::of_state(&self.accel.save())?;
+        let board = self.board.save();
+        let devices = Digest::of_state(&DeviceState { board: &board, clock: self.clock, nmi: self.nmi })?;
+        Ok((cpu, devices))
+    }
+}
+
+impl Steppable for PcMachine {
+    type Input = Input;
+    type Snapshot = Snapshot;
+    type Error = MachineError;
+
+    fn now(&self) -> Stamp {
+        Stamp::new(self.position(), self.time())
+    }
+
+    fn run_until(&mut self, target: Position) -> Result<Stop, MachineError> {
+        loop {
+            self.settle();
+            if let Some(reason) = self.ended {
+                return Ok(Stop::Ended(reason));
+            }
+            if self.halted() {
+                return Ok(Stop::Idle);
+            }
+            let now = self.position();
+            if now >= target {
+                return Ok(Stop::Reached);
+            }
+            let stop = match self.board.next_deadline() {
+                Some(deadline) => target.min(self.clock.position_of(deadline, now)),
+                None => target,
+            };
+            let interrupt = self.board.interrupt_pending() || self.nmi;
+            let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
+            if self.accel.run_until(&mut bus, stop, interrupt) == CpuStop::Shutdown {
+                self.collect_outputs();
+                self.ended = self.ended.or(Some(EndReason::TripleFault));
+            }
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.halted() && self.ended.is_none()
+    }
+
+    fn next_deadline(&self) -> Option<VirtualTime> {
+        self.board.next_deadline()
+    }
+
+    fn idle_until(&mut self, time: VirtualTime) -> Result<(), MachineError> {
+        self.clock.jump(time, self.position());
+        self.settle();
+        Ok(())
+    }
+
+    fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
+        let now = self.time();
+        self.board.admit(now, input);
+        self.settle();
+        Ok(())
+    }
+
+    fn save(&self) -> Snapshot {
+        let pages = (0..self.accel.pages())
+            .filter(|&p| self.accel.page(p).iter().any(|&b| b != 0))
+            .map(|p| (p, Box::new(*self.accel.page(p))))
+            .collect();
+        Snapshot {
+            cpu: self.accel.save(),
+            board: self.board.save(),
+            clock: self.clock,
+            nmi: self.nmi,
+            ended: self.ended,
+            output_digest: self.output_digest,
+            pages,
+        }
+    }
+
+    fn restore(&mut self, state: &Snapshot) {
+        let mut saved = state.pages.iter().peekable();
+        for page in 0..self.accel.pages() {
+            match saved.next_if(|(p, _)| *p == page) {
+                Some((_, bytes)) => self.accel.set_page(page, bytes),
+                None if self.accel.page(page).iter().any(|&b| b != 0) => {
+                    self.accel.set_page(page, &[0; 4096])
+                }
+                None => {}
+            }
+        }
+        self.board.load(&state.board).expect("a snapshot of this very board fits it");
+        (self.clock, self.nmi, self.ended, self.output_digest) =
+            (state.clock, state.nmi, state.ended, state.output_digest);
+        self.outputs.clear();
+        self.pam = None;
+        self.accel.load(&state.cpu);
+        self.follow_chipset();
+    }
+
+    fn digest(&mut self) -> MachineDigest {
+        let memory = self.memory_digest.update(&mut *self.accel);
+        let (cpu, devices) = self.encode().unwrap_or_default();
+        MachineDigest { cpu, devices, memory, outputs: self.output_digest.get() }
+    }
+}
