@@ -2,9 +2,15 @@
 
 mod config;
 
-pub use config::*;
+mod interrupts;
+mod memory;
+mod ports;
+mod state;
 
-use crate::bus::Width;
+pub use config::*;
+pub use state::PcState;
+
+use crate::fw_cfg::FwCfgItems;
 use crate::input::Input;
 use crate::output::Output;
 use rrvmm_replay::{Admitted, VirtualTime};
@@ -12,22 +18,18 @@ use serde::{Deserialize, Serialize};
 
 /// A state that does not belong to this board.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the saved state does not fit this board: {0}")]
-pub struct LoadError(pub String);
+#[error("the saved state is of a board built otherwise: {saved:?}, this one is {own:?}")]
+pub struct LoadError {
+    /// How the board was built whose state it is.
+    pub saved: PcConfig,
+    /// How this board is built.
+    pub own: PcConfig,
+}
 
 /// A value the register does not take; the processor raises a general protection fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("value {0:#x} is not valid for this model specific register")]
 pub struct InvalidMsr(pub u64);
-
-/// The board's whole state. Take it after [`Pc::advance`] to the same instant, so that equal machines have equal states.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PcState {
-    apic_base: u64,
-    tsc_deadline: u64,
-    tpr: u8,
-    a20: bool,
-}
 
 /// One stretch of 0xC0000-0xFFFFF and whether accesses go to RAM or to the firmware ROM (i440FX datasheet, PAM registers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,54 +59,39 @@ pub struct Unclaimed {
 #[derive(Clone, Debug)]
 pub struct Pc {
     state: PcState,
+    fw_cfg_items: FwCfgItems,
     outputs: Vec<Output>,
     attention: bool,
+    // What follows is computed from the state, and kept because the engine asks often.
+    deadline: Option<VirtualTime>,
+    interrupt: bool,
+    nmi: bool,
 }
 
 impl Pc {
     /// A board that has just been switched on.
     #[must_use]
     pub fn new(config: &PcConfig) -> Pc {
-        let _ = config;
-        let state = PcState { apic_base: LAPIC_BASE | 0x900, tsc_deadline: 0, tpr: 0, a20: true };
-        Pc { state, outputs: Vec::new(), attention: true }
+        let mut pc = Pc {
+            state: PcState::new(config),
+            fw_cfg_items: FwCfgItems::new(config),
+            outputs: Vec::new(),
+            attention: true,
+            deadline: None,
+            interrupt: false,
+            nmi: false,
+        };
+        pc.settle();
+        pc
     }
 
     /// The reset line is pulsed: every chip returns to its reset state; the clock and its CMOS memory go on.
     pub fn reset(&mut self, now: VirtualTime) {
-        let _ = now;
+        self.catch_up(now);
+        self.state.reset(now);
+        self.drive_lines();
+        self.settle();
         self.attention = true;
-    }
-
-    /// The guest reads an I/O port. Unclaimed bytes read as ones.
-    pub fn port_read(&mut self, now: VirtualTime, port: u16, width: Width) -> u32 {
-        let _ = (now, port);
-        width.ones() as u32
-    }
-
-    /// The guest writes an I/O port.
-    pub fn port_write(&mut self, now: VirtualTime, port: u16, width: Width, value: u32) {
-        let _ = (now, width);
-        match port {
-            0x3f8 => self.outputs.push(Output::Serial { port: 0, byte: value as u8 }),
-            0xe9 | 0x402 => self.outputs.push(Output::DebugConsole(value as u8)),
-            0xf4 => {
-                self.outputs.push(Output::DebugExit { value });
-                self.attention = true;
-            }
-            _ => {}
-        }
-    }
-
-    /// The guest reads physical memory that is neither RAM nor ROM.
-    pub fn mmio_read(&mut self, now: VirtualTime, address: u64, width: Width) -> u64 {
-        let _ = (now, address);
-        width.ones()
-    }
-
-    /// The guest writes physical memory that is neither RAM nor ROM.
-    pub fn mmio_write(&mut self, now: VirtualTime, address: u64, width: Width, value: u64) {
-        let _ = (now, address, width, value);
     }
 
     /// The earliest instant at which the guest could notice something without an access of its own.
@@ -112,17 +99,41 @@ impl Pc {
     /// `None` when nothing is due, or everything that is due is masked. Stopping earlier does no harm.
     #[must_use]
     pub fn next_deadline(&self) -> Option<VirtualTime> {
-        None
+        self.deadline
     }
 
-    /// Lets everything happen that is due at or before `now`. How often it is called makes no difference to the guest.
+    /// Lets everything happen that is due at or before `now`. Being called more often makes no difference to the guest,
+    /// as long as no [`Pc::next_deadline`] is missed.
     pub fn advance(&mut self, now: VirtualTime) {
-        let _ = now;
+        self.catch_up(now);
+        self.settle();
     }
 
     /// Something arrives from outside.
     pub fn admit(&mut self, now: VirtualTime, input: Admitted<Input>) {
-        let _ = (now, input);
+        self.accept(now, input.into_input());
+    }
+
+    fn accept(&mut self, now: VirtualTime, input: Input) {
+        self.catch_up(now);
+        match input {
+            Input::Serial { port, bytes } => {
+                if let Some(uart) = self.state.uarts.get_mut(usize::from(port)) {
+                    uart.receive(now, &bytes);
+                }
+            }
+            Input::Key { key, down } => self.state.keyboard.press(key, down),
+            Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
+            Input::PowerButton => self.state.pm.press_power_button(),
+        }
+        self.drive_lines();
+        self.settle();
+    }
+
+    /// Bytes a serial port's peer has still to send; for throttling a source that produces without end.
+    #[must_use]
+    pub fn serial_backlog(&self, port: u8) -> usize {
+        self.state.uarts.get(usize::from(port)).map_or(0, |uart| uart.backlog())
     }
 
     /// What the machine said since this was last called. Not part of the state.
@@ -145,18 +156,28 @@ impl Pc {
     /// Whether CPU 0's INTR line is active.
     #[must_use]
     pub fn interrupt_pending(&self) -> bool {
-        false
+        self.interrupt
     }
 
     /// CPU 0 accepts the interrupt; returns its vector, or `None` when there is none any more.
+    ///
+    /// The line and the next deadline may be others afterwards.
     pub fn acknowledge_interrupt(&mut self, now: VirtualTime) -> Option<u8> {
-        let _ = now;
-        None
+        self.catch_up(now);
+        self.settle_interrupts();
+        let vector = match self.state.lapic.acknowledge() {
+            Some(vector) => Some(vector),
+            None if self.interrupt => Some(self.state.pic.acknowledge()),
+            None => None,
+        };
+        self.settle();
+        vector
     }
 
     /// True once for each NMI.
     pub fn take_nmi(&mut self) -> bool {
-        false
+        self.nmi = false;
+        self.state.lapic.take_nmi()
     }
 
     /// Whether address line 20 passes; without it, bit 20 of every physical address is zero.
@@ -165,16 +186,16 @@ impl Pc {
         self.state.a20
     }
 
-    /// What 0xC0000-0xFFFFF shows, in ascending order. Has a meaning only where there is firmware.
+    /// What 0xC0000-0xFFFFF shows, in ascending order. Without firmware it is all RAM.
     #[must_use]
     pub fn pam(&self) -> [PamSegment; 13] {
-        [PamSegment { start: 0, len: 0, read_ram: true, write_ram: true }; 13]
+        self.state.pci.host_bridge().pam()
     }
 
     /// IA32_APIC_BASE.
     #[must_use]
     pub fn apic_base(&self) -> u64 {
-        self.state.apic_base
+        self.state.lapic.base()
     }
 
     /// Writes IA32_APIC_BASE.
@@ -182,40 +203,51 @@ impl Pc {
     /// # Errors
     /// When reserved bits are set.
     pub fn set_apic_base(&mut self, now: VirtualTime, value: u64) -> Result<(), InvalidMsr> {
-        let _ = now;
-        self.state.apic_base = value;
-        Ok(())
+        self.catch_up(now);
+        let taken = self.state.lapic.set_base(value);
+        self.settle();
+        if taken { Ok(()) } else { Err(InvalidMsr(value)) }
     }
 
     /// IA32_TSC_DEADLINE, in nanoseconds of virtual time: a processor whose TSC has an offset converts.
     #[must_use]
     pub fn tsc_deadline(&self, now: VirtualTime) -> u64 {
-        let _ = now;
-        self.state.tsc_deadline
+        match self.state.lapic.tsc_deadline() {
+            // Expired, only nobody has looked yet.
+            deadline if deadline <= now.ns() => 0,
+            deadline => deadline,
+        }
     }
 
     /// Writes IA32_TSC_DEADLINE, in nanoseconds of virtual time.
     pub fn set_tsc_deadline(&mut self, now: VirtualTime, value: u64) {
-        let _ = now;
-        self.state.tsc_deadline = value;
+        self.state.lapic.set_tsc_deadline(now, value);
+        self.settle();
     }
 
     /// The local APIC's task priority register; CR8 is its upper four bits.
     #[must_use]
     pub fn tpr(&self) -> u8 {
-        self.state.tpr
+        self.state.lapic.tpr()
     }
 
     /// Writes the task priority register; for CR8, shift left by four first.
     pub fn set_tpr(&mut self, now: VirtualTime, value: u8) {
-        let _ = now;
-        self.state.tpr = value;
+        self.state.lapic.advance(now);
+        self.state.lapic.set_tpr(value);
+        self.settle_interrupts();
+    }
+
+    /// The video memory behind 0xA0000-0xBFFFF; the text screen is at 0x18000.
+    #[must_use]
+    pub fn video_memory(&self) -> &[u8] {
+        self.state.vga.memory()
     }
 
     /// Accesses that no device claimed, since power-on.
     #[must_use]
     pub fn unclaimed(&self) -> Unclaimed {
-        Unclaimed::default()
+        self.state.unclaimed
     }
 
     /// The whole state.
@@ -224,14 +256,31 @@ impl Pc {
         self.state.clone()
     }
 
+    /// The whole state, to look at.
+    #[must_use]
+    pub fn state(&self) -> &PcState {
+        &self.state
+    }
+
     /// Returns to a saved state. Untaken outputs are dropped, and attention is raised.
     ///
     /// # Errors
-    /// When the state is not one that such a board can have; the board is unchanged then.
+    /// When the state is that of a board built otherwise; this one is unchanged then.
     pub fn load(&mut self, state: &PcState) -> Result<(), LoadError> {
-        self.state = state.clone();
+        if state.config != self.state.config {
+            return Err(LoadError { saved: state.config.clone(), own: self.state.config.clone() });
+        }
+        self.state.clone_from(state);
         self.outputs.clear();
+        self.deadline = None;
+        self.settle();
         self.attention = true;
         Ok(())
+    }
+
+    /// An output for which the engine has to stop.
+    fn say(&mut self, output: Output) {
+        self.outputs.push(output);
+        self.attention = true;
     }
 }
