@@ -108,17 +108,20 @@ impl PhysMap {
     }
 
     /// The page of `addr` for reading (or fetching); `None` when a device answers.
+    #[inline]
     #[must_use]
     pub fn page_for_read(&self, addr: u64) -> Option<HostPage> {
         self.page(addr, false)
     }
 
     /// The page of `addr` for writing; `None` when a device answers.
+    #[inline]
     #[must_use]
     pub fn page_for_write(&self, addr: u64) -> Option<HostPage> {
         self.page(addr, true)
     }
 
+    #[inline]
     fn page(&self, addr: u64, write: bool) -> Option<HostPage> {
         let addr = addr & !(PAGE - 1);
         for r in &self.plain {
@@ -131,6 +134,7 @@ impl PhysMap {
         self.windowed_page(addr, write)
     }
 
+    #[cold]
     fn windowed_page(&self, addr: u64, write: bool) -> Option<HostPage> {
         let backing = self
             .windows

@@ -267,3 +267,64 @@ pub fn undefined(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, 
     cpu.unknown.opcodes += 1;
     Err(Exception::InvalidOpcode)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::testing::{TestBus, cpu, long, protected, put, sel, to_user};
+
+    #[test]
+    fn the_way_into_long_mode_and_out() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        c.sys.efer = EFER_LME;
+        let on = c.sys.cr0 | CR0_PG;
+        assert_eq!(mov_to_cr(&mut c, bus, 0, on), Err(Exception::GP0));
+        mov_to_cr(&mut c, bus, 4, CR4_PAE).unwrap();
+        put(&mut c, 0x2000, 8, 0x3007);
+        put(&mut c, 0x3000, 8, 0x87);
+        mov_to_cr(&mut c, bus, 3, 0x2000).unwrap();
+        mov_to_cr(&mut c, bus, 0, on).unwrap();
+        assert_eq!(c.sys.efer, EFER_LME | EFER_LMA);
+        assert_eq!(mov_to_cr(&mut c, bus, 4, 0), Err(Exception::GP0));
+        assert_eq!(mov_to_cr(&mut c, bus, 3, 1 << 40), Err(Exception::GP0));
+        mov_to_cr(&mut c, bus, 0, on & !CR0_PG).unwrap();
+        assert_eq!(c.sys.efer, EFER_LME);
+        let mut c = long();
+        let off = c.sys.cr0 & !CR0_PG;
+        assert_eq!(mov_to_cr(&mut c, bus, 0, off), Err(Exception::GP0));
+    }
+
+    #[test]
+    fn pae_pointers_are_checked_when_loaded() {
+        let mut c = cpu();
+        let bus = &mut TestBus::default();
+        put(&mut c, 0x1000, 8, 0x2000 | 1 << 1 | 1);
+        mov_to_cr(&mut c, bus, 3, 0x1000).unwrap();
+        mov_to_cr(&mut c, bus, 4, CR4_PAE).unwrap();
+        let before = c.save();
+        assert_eq!(mov_to_cr(&mut c, bus, 0, CR0_PE | CR0_PG), Err(Exception::GP0));
+        assert_eq!(c.save(), before);
+        put(&mut c, 0x1000, 8, 0x2001);
+        mov_to_cr(&mut c, bus, 0, CR0_PE | CR0_PG).unwrap();
+        assert_eq!(c.sys.pdpte[0], 0x2001);
+    }
+
+    #[test]
+    fn privilege_and_reserved_bits() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        assert_eq!(mov_to_cr(&mut c, bus, 1, 0), Err(Exception::InvalidOpcode));
+        assert_eq!(mov_to_cr(&mut c, bus, 4, CR4_PAE | 1 << 17), Err(Exception::GP0));
+        assert_eq!(mov_to_cr(&mut c, bus, 0, 1 << 32), Err(Exception::GP0));
+        mov_to_cr(&mut c, bus, 8, 5).unwrap();
+        assert_eq!((bus.tpr, mov_from_cr(&mut c, bus, 8, 0)), (0x50, Ok(5)));
+        lmsw(&mut c, bus, CR0_TS, 0).unwrap();
+        assert_eq!(c.sys.cr0 & (CR0_PE | CR0_TS), CR0_PE | CR0_TS);
+        c.sys.cr4 |= CR4_TSD;
+        to_user(&mut c, sel::USER64);
+        assert_eq!(hlt(&mut c, bus, 0, 0), Err(Exception::GP0));
+        assert_eq!(rdtsc(&mut c, bus, 0, 0), Err(Exception::GP0));
+        assert_eq!(xgetbv(&mut c, bus, 0, 0), Err(Exception::InvalidOpcode));
+    }
+}

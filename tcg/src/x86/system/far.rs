@@ -343,3 +343,99 @@ pub(super) fn outer_pointer(cpu: &Cpu, ss: &Segment, cs: &Segment, sp: u64) -> u
         cpu.reg(gpr::RSP) & 0xffff_0000 | sp & 0xffff
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::testing::{
+        GDT, STACK0, TestBus, cpu, descriptor, gate, get, long, protected, put, sel, to_user,
+    };
+
+    #[test]
+    fn a_call_gate_switches_stacks_and_copies_parameters() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        put(&mut c, GDT + u64::from(sel::FREE), 8, gate(sel::CODE0, 0x12345, 0xec, 2));
+        to_user(&mut c, sel::CODE3);
+        put(&mut c, 0x7000, 4, 0x1111);
+        put(&mut c, 0x7004, 4, 0x2222);
+        let before = c.save();
+        call(&mut c, bus, u64::from(sel::FREE) | 4 << 16, 0xdead).unwrap();
+        assert_eq!((c.cpl(), c.core.pc, c.reg(gpr::RSP)), (0, 0x12345, STACK0 - 24));
+        let frame: Vec<u64> = (0..6).map(|n| get(&c, STACK0 - 24 + 4 * n, 4)).collect();
+        let (cs, ss) = (u64::from(sel::CODE3), u64::from(sel::DATA3));
+        assert_eq!(frame, [0x4000, cs, 0x1111, 0x2222, 0x7000, ss]);
+        c.set_segment(seg::FS, c.sys.segs[seg::SS]);
+        ret(&mut c, bus, 4, 8).unwrap();
+        assert_eq!((c.cpl(), c.core.pc, c.reg(gpr::RSP)), (3, 0x4000, 0x7008));
+        // Ring 0 data segments do not survive a return to ring 3; user ones do.
+        assert_eq!(c.sys.segs[seg::FS].selector, 0);
+        assert_eq!(c.sys.segs[seg::DS], before.system.segs[seg::DS]);
+    }
+
+    #[test]
+    fn long_mode_reaches_compatibility_code_and_returns() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        call(&mut c, bus, u64::from(sel::CODE0) | 8 << 16, 0x5000).unwrap();
+        assert!(!c.sys.code64() && c.core.pc == 0x5000);
+        assert_eq!((get(&c, 0x7ff0, 8), get(&c, 0x7ff8, 8)), (0x4000, u64::from(sel::CODE64)));
+        jmp(&mut c, bus, u64::from(sel::CODE64) | 4 << 16, 0x6000).unwrap();
+        assert!(c.sys.code64());
+        ret(&mut c, bus, 8, 0).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RSP)), (0x4000, 0x8000));
+        let refused = jmp(&mut c, bus, u64::from(sel::CODE64) | 8 << 16, 1 << 47);
+        assert_eq!(refused, Err(Exception::GP0));
+    }
+
+    #[test]
+    fn a_long_call_gate() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        put(&mut c, GDT + u64::from(sel::FREE), 8, gate(sel::CODE64, 0x12345, 0xec, 0));
+        put(&mut c, GDT + u64::from(sel::FREE) + 8, 8, 0xffff_8000);
+        to_user(&mut c, sel::USER64);
+        call(&mut c, bus, u64::from(sel::FREE) | 4 << 16, 0).unwrap();
+        assert_eq!((c.cpl(), c.core.pc), (0, 0xffff_8000_0001_2345));
+        assert_eq!((c.reg(gpr::RSP), c.sys.segs[seg::SS].selector), (STACK0 - 32, 0));
+        ret(&mut c, bus, 8, 0).unwrap();
+        assert_eq!((c.cpl(), c.core.pc, c.reg(gpr::RSP)), (3, 0x4000, 0x7000));
+    }
+
+    #[test]
+    fn privilege_and_presence_are_checked() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        put(&mut c, GDT + u64::from(sel::FREE), 8, descriptor(0, 0xfff, 0x401b));
+        to_user(&mut c, sel::CODE3);
+        let before = c.save();
+        let mut go = |selector: u16| jmp(&mut c, bus, u64::from(selector) | 4 << 16, 0x100);
+        assert_eq!(go(sel::CODE0), Err(Exception::GeneralProtection(sel::CODE0)));
+        assert_eq!(go(sel::DATA3), Err(Exception::GeneralProtection(sel::DATA3 & !3)));
+        assert_eq!(go(3), Err(Exception::GP0));
+        assert_eq!(go(0x1000), Err(Exception::GeneralProtection(0x1000)));
+        assert_eq!(c.save(), before);
+        // Same level, not present; conforming, offset beyond the limit.
+        put(&mut c, GDT + u64::from(sel::FREE), 8, descriptor(0, 0xfff, 0x407b));
+        let a = u64::from(sel::FREE) | 4 << 16;
+        assert_eq!(jmp(&mut c, bus, a, 0), Err(Exception::SegmentNotPresent(sel::FREE)));
+        put(&mut c, GDT + u64::from(sel::FREE), 8, descriptor(0, 0xfff, 0x409f));
+        assert_eq!(jmp(&mut c, bus, a, 0x1000), Err(Exception::GP0));
+        jmp(&mut c, bus, a, 0xfff).unwrap();
+        assert_eq!((c.cpl(), c.sys.segs[seg::CS].selector), (3, sel::FREE | 3));
+    }
+
+    #[test]
+    fn real_mode_keeps_the_hidden_limit() {
+        let mut c = cpu();
+        let bus = &mut TestBus::default();
+        c.set_reg(gpr::RSP, 0x8000);
+        c.core.pc = 0xfff5;
+        call(&mut c, bus, 0x1234 | 2 << 16, 0x10).unwrap();
+        assert_eq!((c.core.pc, c.sys.segs[seg::CS].base), (0x10, 0x1_2340));
+        assert_eq!(get(&c, 0x7ffc, 4), 0xf000_fff5);
+        ret(&mut c, bus, 2, 2).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RSP)), (0xfff5, 0x8002));
+        assert_eq!(jmp(&mut c, bus, 4 << 16, 0x1_0000), Err(Exception::GP0));
+    }
+}

@@ -115,6 +115,8 @@ fn combine(first: Exception, second: Exception) -> Option<Exception> {
 /// Delivers a synchronous exception. `cpu.core.pc` is the address to push (the faulting instruction, or after it for a
 /// debug trap). Never fails: faults on the way become double faults, and in the end shutdown.
 pub fn raise(cpu: &mut Cpu, bus: &mut dyn Bus, exception: Exception) {
+    // Traps of an instruction that did not complete are lost.
+    cpu.sys.pending_debug = 0;
     let mut e = exception;
     loop {
         match e {
@@ -489,5 +491,218 @@ fn deliver_protected(cpu: &mut Cpu, bus: &mut dyn Bus, event: &Event) -> Result<
 pub(super) fn enter_v86(cpu: &mut Cpu, selectors: [u16; 6]) {
     for (n, selector) in selectors.into_iter().enumerate() {
         cpu.set_segment(n, v86_segment(selector));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::{
+        iret::iret,
+        testing::{IDT, STACK0, TSS, TestBus, cpu, gate, get, long, protected, put, sel, to_user},
+    };
+
+    fn idt(c: &mut Cpu, vector: u64, attr: u64) {
+        let code = if c.sys.code64() { sel::CODE64 } else { sel::CODE0 };
+        let step = if c.sys.efer & bits::EFER_LMA != 0 { 16 } else { 8 };
+        put(c, IDT + vector * step, 8, gate(code, 0x1_2340 + vector, attr, 0));
+    }
+
+    #[test]
+    fn long_mode_page_fault_from_user_and_back() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 14, 0x8e);
+        to_user(&mut c, sel::USER64);
+        c.set_rflags(bits::IF | bits::TF | 0x41);
+        c.sys.shadow = Shadow::Sti;
+        c.core.pc = 0x4000;
+        let before = c.save();
+        raise(&mut c, bus, Exception::PageFault { addr: 0xdead, code: 6 });
+        assert_eq!((c.sys.cr2, c.core.pc, c.cpl()), (0xdead, 0x1_234e, 0));
+        assert_eq!((c.reg(gpr::RSP), c.sys.segs[seg::SS].selector), (STACK0 - 48, 0));
+        let frame: Vec<u64> = (0..6).map(|n| get(&c, STACK0 - 48 + 8 * n, 8)).collect();
+        let flags = bits::IF | bits::TF | bits::RF | 0x43;
+        assert_eq!(frame, [6, 0x4000, u64::from(sel::USER64), flags, 0x7000, u64::from(sel::DATA3)]);
+        assert_eq!((c.rflags() & (bits::IF | bits::TF), c.sys.shadow), (0, Shadow::None));
+        c.set_reg(gpr::RSP, c.reg(gpr::RSP) + 8);
+        iret(&mut c, bus, 8, 0).unwrap();
+        let mut after = c.save();
+        after.system.cr2 = 0;
+        after.system.shadow = Shadow::Sti;
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn interrupt_stack_table_and_same_level() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        put(&mut c, IDT + 0x20 * 16, 8, gate(sel::CODE64, 0x100, 0x8f, 2));
+        put(&mut c, IDT + 0x20 * 16 + 8, 8, 0xffff_8000);
+        put(&mut c, TSS + 36 + 8, 8, 0xa008);
+        c.sys.halted = true;
+        c.set_rflags(bits::IF);
+        interrupt(&mut c, bus, 0x20);
+        assert_eq!((c.core.pc, c.reg(gpr::RSP)), (0xffff_8000_0000_0100, 0xa000 - 40));
+        assert!(!c.sys.halted && c.rflags() & bits::IF != 0);
+        assert_eq!(c.sys.segs[seg::SS].selector, sel::DATA0);
+        iret(&mut c, bus, 8, 0).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RSP), c.cpl()), (0x4000, 0x8000, 0));
+    }
+
+    #[test]
+    fn software_interrupts_need_the_gates_privilege() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 0x80, 0xef);
+        idt(&mut c, 0x81, 0x8e);
+        to_user(&mut c, sel::CODE3);
+        let before = c.save();
+        let refused = Exception::GeneralProtection(0x81 * 8 + 2);
+        assert_eq!(int_n(&mut c, bus, 0x81, 0), Err(refused));
+        assert_eq!(c.save(), before);
+        int_n(&mut c, bus, 0x80, 0).unwrap();
+        assert_eq!((c.core.pc, c.cpl(), c.reg(gpr::RSP)), (0x1_23c0, 0, STACK0 - 20));
+        assert_eq!(get(&c, STACK0 - 4, 4), u64::from(sel::DATA3));
+        assert_eq!(get(&c, STACK0 - 8, 4), 0x7000);
+        iret(&mut c, bus, 4, 0).unwrap();
+        assert_eq!(c.save(), before);
+        // An external interrupt does not ask.
+        interrupt(&mut c, bus, 0x81);
+        assert_eq!((c.core.pc, c.cpl()), (0x1_23c1, 0));
+    }
+
+    #[test]
+    fn double_and_triple_fault() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 8, 0x8e);
+        raise(&mut c, bus, Exception::GP0);
+        assert_eq!((c.core.pc, get(&c, 0x8000 - 16, 4), c.sys.shutdown), (0x1_2348, 0, false));
+        put(&mut c, IDT + 8 * 8, 8, 0);
+        raise(&mut c, bus, Exception::PageFault { addr: 1, code: 0 });
+        assert!(c.sys.shutdown);
+        // A benign exception that cannot be delivered is replaced by what stopped it, with EXT set.
+        let mut c = protected();
+        idt(&mut c, 11, 0x8e);
+        idt(&mut c, 6, 0x0e);
+        raise(&mut c, bus, Exception::InvalidOpcode);
+        assert_eq!((c.core.pc, get(&c, 0x8000 - 16, 4)), (0x1_234b, 6 * 8 + 3));
+    }
+
+    #[test]
+    fn combinations_follow_the_manual() {
+        let pf = Exception::PageFault { addr: 0, code: 0 };
+        let (gp, de, ud) = (Exception::GP0, Exception::DivideError, Exception::InvalidOpcode);
+        let double = Some(Exception::DoubleFault);
+        assert_eq!(combine(gp, de), double);
+        assert_eq!(combine(gp, pf), Some(pf));
+        assert_eq!(combine(pf, gp), double);
+        assert_eq!(combine(pf, pf), double);
+        assert_eq!(combine(ud, gp), Some(gp));
+        assert_eq!(combine(Exception::DoubleFault, pf), None);
+    }
+
+    #[test]
+    fn real_mode_vectors() {
+        let mut c = cpu();
+        let bus = &mut TestBus::default();
+        put(&mut c, 0x10 * 4, 4, 0x2000_0123);
+        c.set_segment(seg::SS, Segment::real(0x100));
+        c.set_reg(gpr::RSP, 0xdead_0002);
+        c.set_rflags(bits::IF | 1);
+        let before = c.save();
+        int_n(&mut c, bus, 0x10, 0).unwrap();
+        assert_eq!((c.core.pc, c.sys.segs[seg::CS].base), (0x123, 0x2_0000));
+        assert_eq!((c.reg(gpr::RSP), c.rflags()), (0xdead_fffc, 3));
+        assert_eq!([0x1000, 0x10ffe, 0x10ffc].map(|a| get(&c, a, 2)), [bits::IF | 3, 0xf000, 0xfff0]);
+        iret(&mut c, bus, 2, 0).unwrap();
+        let mut after = c.save();
+        after.system.segs[seg::CS].base = before.system.segs[seg::CS].base;
+        assert_eq!(after, before);
+    }
+
+    #[test]
+    fn virtual_8086_mode_goes_to_the_monitor_and_back() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 13, 0x8e);
+        c.sys.eflags |= bits::VM | bits::IF;
+        enter_v86(&mut c, [1, 0x400, 0x300, 4, 5, 6]);
+        c.set_reg(gpr::RSP, 0x10);
+        c.core.pc = 0x20;
+        let before = c.save();
+        assert_eq!(int_n(&mut c, bus, 0x21, 0), Err(Exception::GP0));
+        raise(&mut c, bus, Exception::GP0);
+        assert_eq!((c.cpl(), c.sys.eflags & bits::VM, c.core.pc), (0, 0, 0x1_234d));
+        let frame: Vec<u64> = (0..10).map(|n| get(&c, STACK0 - 40 + 4 * n, 4)).collect();
+        let flags = bits::VM | bits::IF | bits::RF | 2;
+        assert_eq!(frame, [0, 0x20, 0x400, flags, 0x10, 0x300, 1, 4, 5, 6]);
+        assert!(!c.sys.segs[seg::DS].present());
+        c.set_reg(gpr::RSP, c.reg(gpr::RSP) + 4);
+        iret(&mut c, bus, 4, 0).unwrap();
+        assert_eq!(c.save(), before);
+    }
+
+    #[test]
+    fn nmi_blocks_until_iret() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 2, 0x8e);
+        nmi(&mut c, bus);
+        assert!(c.sys.nmi_blocked && c.core.pc == 0x1_2342);
+        iret(&mut c, bus, 8, 0).unwrap();
+        assert!(!c.sys.nmi_blocked);
+    }
+
+    #[test]
+    fn a_debug_trap_reports_in_dr6_and_pushes_no_rf() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        idt(&mut c, 1, 0x8e);
+        c.sys.dr6 |= 1;
+        c.set_rflags(bits::TF);
+        raise(&mut c, bus, Exception::Debug { dr6: super::super::debug::DR6_BS });
+        assert_eq!((c.sys.dr6, c.core.pc), (0xffff_4ff0, 0x1_2341));
+        assert_eq!((get(&c, 0x8000 - 4, 4), c.rflags()), (bits::TF | 2, 2));
+    }
+
+    #[test]
+    fn a_16_bit_gate_and_a_16_bit_stack() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        put(&mut c, IDT + 0x30 * 8, 8, gate(sel::CODE0, 0x12345, 0x86, 0));
+        let ss = Segment { selector: sel::DATA0, base: 0x1000, limit: 0xffff, attr: 0x93 };
+        c.set_segment(seg::SS, ss);
+        c.set_reg(gpr::RSP, 0x1_0002);
+        int_n(&mut c, bus, 0x30, 0).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RSP)), (0x2345, 0x1_fffc));
+        assert_eq!([0x1000, 0x10ffe, 0x10ffc].map(|a| get(&c, a, 2)), [2, u64::from(sel::CODE0), 0x4000]);
+        // A frame that does not fit leaves everything as it was.
+        c.sys.segs[seg::SS].limit = 0x100;
+        let before = c.save();
+        assert_eq!(int_n(&mut c, bus, 0x30, 0), Err(Exception::SS0));
+        assert_eq!(c.save(), before);
+    }
+
+    #[test]
+    fn virtual_8086_extensions_redirect_to_the_programs_vector() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        c.sys.cr4 |= bits::CR4_VME;
+        c.sys.tr.limit = 0x8f;
+        put(&mut c, TSS + 102, 2, 0x88);
+        put(&mut c, TSS + 0x68 + 4, 1, 2);
+        put(&mut c, 0x20 * 4, 4, 0x0050_0060);
+        c.sys.eflags |= bits::VM | bits::IF | bits::VIF;
+        enter_v86(&mut c, [1, 0x400, 0x300, 4, 5, 6]);
+        c.set_reg(gpr::RSP, 0x10);
+        assert_eq!(int_n(&mut c, bus, 0x21, 0), Err(Exception::GP0));
+        int_n(&mut c, bus, 0x20, 0).unwrap();
+        assert_eq!((c.core.pc, c.sys.segs[seg::CS].selector), (0x60, 0x50));
+        assert_eq!(get(&c, 0x300e, 2), bits::IF | bits::IOPL | 2);
+        assert_eq!(c.sys.eflags & (bits::IF | bits::VIF | bits::VM), bits::IF | bits::VM);
+        iret(&mut c, bus, 2, 0).unwrap();
+        assert_eq!((c.core.pc, c.sys.eflags & bits::VIF), (0x4000, bits::VIF));
     }
 }

@@ -332,3 +332,91 @@ pub fn str(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Except
     require_protected(cpu)?;
     Ok(u64::from(cpu.sys.tr.selector))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::testing::{
+        GDT, TestBus, cpu, descriptor, get, long, protected, put, sel, to_user,
+    };
+
+    #[test]
+    fn loads_set_the_accessed_bit_and_check_privilege() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        let free = GDT + u64::from(sel::FREE);
+        put(&mut c, free, 8, descriptor(0x1234, 0x10, 0x8092));
+        mov_to_sreg(&mut c, bus, seg::ES as u64, u64::from(sel::FREE)).unwrap();
+        let expected = Segment { selector: sel::FREE, base: 0x1234, limit: 0x10fff, attr: 0x8093 };
+        assert_eq!((c.sys.segs[seg::ES], get(&c, free + 5, 1)), (expected, 0x93));
+        assert_eq!(c.core.regs[Reg::SEG.0 as usize + seg::ES], 0x1234);
+        let null_ss = mov_to_sreg(&mut c, bus, seg::SS as u64, 0);
+        assert_eq!(null_ss, Err(Exception::GP0));
+        to_user(&mut c, sel::CODE3);
+        let refused = mov_to_sreg(&mut c, bus, seg::DS as u64, u64::from(sel::FREE));
+        assert_eq!(refused, Err(Exception::GeneralProtection(sel::FREE)));
+        put(&mut c, free, 8, descriptor(0, 0, 0x0073));
+        let absent = mov_to_sreg(&mut c, bus, seg::SS as u64, u64::from(sel::FREE | 3));
+        assert_eq!(absent, Err(Exception::StackFault(sel::FREE)));
+    }
+
+    #[test]
+    fn popping_ss_is_atomic_and_casts_a_shadow() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        put(&mut c, 0x8000, 4, 0x1003);
+        let before = c.save();
+        assert!(pop_sreg(&mut c, bus, seg::SS as u64, 4).is_err());
+        assert_eq!(c.save(), before);
+        put(&mut c, 0x8000, 4, u64::from(sel::DATA0));
+        pop_sreg(&mut c, bus, seg::SS as u64, 4).unwrap();
+        assert_eq!((c.sys.shadow, c.reg(crate::x86::state::gpr::RSP)), (Shadow::MovSs, 0x8004));
+    }
+
+    #[test]
+    fn real_mode_keeps_limits() {
+        let mut c = cpu();
+        c.sys.segs[seg::DS].limit = u32::MAX;
+        mov_to_sreg(&mut c, &mut TestBus::default(), seg::DS as u64, 0x123).unwrap();
+        let ds = c.sys.segs[seg::DS];
+        assert_eq!((ds.base, ds.limit), (0x1230, u32::MAX));
+    }
+
+    #[test]
+    fn swapgs_and_null_selectors_in_long_mode() {
+        let mut c = long();
+        let bus = &mut TestBus::default();
+        c.sys.msrs.kernel_gs_base = 0xffff_8000_0000_1000;
+        swapgs(&mut c, bus, 0, 0).unwrap();
+        assert_eq!(c.core.regs[Reg::SEG.0 as usize + seg::GS], 0xffff_8000_0000_1000);
+        assert_eq!(c.sys.msrs.kernel_gs_base, 0);
+        mov_to_sreg(&mut c, bus, seg::SS as u64, 0).unwrap();
+        assert_eq!(c.cpl(), 0);
+        to_user(&mut c, sel::USER64);
+        assert_eq!(swapgs(&mut c, bus, 0, 0), Err(Exception::GP0));
+        assert_eq!(mov_to_sreg(&mut c, bus, seg::SS as u64, 3), Err(Exception::GP0));
+    }
+
+    #[test]
+    fn inspection() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        let data = u64::from(sel::DATA0);
+        assert_eq!(lar(&mut c, bus, data | 4 << 16, 7), Ok(0x00cf_9300));
+        assert_eq!(lar(&mut c, bus, data | 2 << 16, 0xabcd_0007), Ok(0xabcd_9300));
+        assert!(c.core.flags.zf());
+        assert_eq!(lsl(&mut c, bus, data | 4 << 16, 7), Ok(0xffff_ffff));
+        assert_eq!(lsl(&mut c, bus, 0x1000 | 4 << 16, 7), Ok(7));
+        assert!(!c.core.flags.zf());
+        verw(&mut c, bus, u64::from(sel::CODE0), 0).unwrap();
+        assert!(!c.core.flags.zf());
+        verr(&mut c, bus, u64::from(sel::CODE0), 0).unwrap();
+        assert!(c.core.flags.zf());
+        assert_eq!(arpl(&mut c, bus, 0x10, 0x3), Ok(0x13));
+        assert_eq!(ltr(&mut c, bus, u64::from(sel::TSS), 0), Err(Exception::GeneralProtection(sel::TSS)));
+        ltr(&mut c, bus, u64::from(sel::TSS2), 0).unwrap();
+        assert_eq!((c.sys.tr.kind(), get(&c, GDT + u64::from(sel::TSS2) + 5, 1)), (11, 0x8b));
+        c.sys.eflags |= bits::VM;
+        assert_eq!(str(&mut c, bus, 0, 0), Err(Exception::InvalidOpcode));
+    }
+}

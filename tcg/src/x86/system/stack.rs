@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Loads through `view`, by the TLB where it answers.
-#[inline]
+#[inline(always)]
 pub(super) fn load(
     cpu: &mut Cpu,
     bus: &mut dyn Bus,
@@ -30,7 +30,7 @@ pub(super) fn load(
 }
 
 /// Stores through `view`, by the TLB where it answers.
-#[inline]
+#[inline(always)]
 pub(super) fn store(
     cpu: &mut Cpu,
     bus: &mut dyn Bus,
@@ -98,7 +98,7 @@ impl Stack {
         Stack { segment: Segment::default(), sp, mask: u64::MAX, view: cpu.view_for(cpl), code }
     }
 
-    #[inline]
+    #[inline(always)]
     fn address(&self, offset: u64, len: u64) -> Result<u64, Exception> {
         let fault = Err(Exception::StackFault(self.code));
         let last = offset.wrapping_add(len - 1);
@@ -119,7 +119,7 @@ impl Stack {
     }
 
     /// Pushes the low bytes of `value`.
-    #[inline]
+    #[inline(always)]
     pub fn push(
         &mut self,
         cpu: &mut Cpu,
@@ -136,7 +136,7 @@ impl Stack {
     }
 
     /// Pops, zero-extended.
-    #[inline]
+    #[inline(always)]
     pub fn pop(&mut self, cpu: &mut Cpu, bus: &mut dyn Bus, size: Size) -> Result<u64, Exception> {
         let len = u64::from(size.bytes());
         let addr = self.address(self.sp & self.mask, len)?;

@@ -141,4 +141,26 @@ mod tests {
         assert_eq!((c.sys.segs[seg::CS].selector, c.sys.segs[seg::SS].selector), (0x33, 0x2b));
         assert_eq!(sysret(&mut c, bus, 8, 0), Err(Exception::GP0));
     }
+
+    #[test]
+    fn sysenter_and_sysexit() {
+        let mut c = cpu();
+        let bus = &mut TestBus::default();
+        c.sys.msrs.sysenter_cs = 0x60;
+        assert_eq!(sysenter(&mut c, bus, 0, 0), Err(Exception::GP0));
+        c.sys.cr0 |= CR0_PE;
+        load_flat(&mut c, 0x1b, 0x23, 3, false);
+        c.sys.eflags |= IF;
+        c.sys.msrs.sysenter_esp = 0xc000_1000;
+        c.sys.msrs.sysenter_eip = 0xc010_0000;
+        assert_eq!(sysexit(&mut c, bus, 4, 0), Err(Exception::GP0));
+        sysenter(&mut c, bus, 0, 0).unwrap();
+        assert_eq!((c.cpl(), c.core.pc, c.reg(gpr::RSP), c.rflags()), (0, 0xc010_0000, 0xc000_1000, 2));
+        assert_eq!((c.sys.segs[seg::CS].selector, c.sys.segs[seg::SS].selector), (0x60, 0x68));
+        c.set_reg(gpr::RCX, 0xbfff_0000);
+        c.set_reg(gpr::RDX, 0xffff_e000);
+        sysexit(&mut c, bus, 4, 0).unwrap();
+        assert_eq!((c.cpl(), c.core.pc, c.reg(gpr::RSP)), (3, 0xffff_e000, 0xbfff_0000));
+        assert_eq!((c.sys.segs[seg::CS].selector, c.sys.segs[seg::SS].selector), (0x73, 0x7b));
+    }
 }

@@ -226,7 +226,8 @@ fn save_old(
     if tr.limit < l.min_limit {
         return Err(Exception::InvalidTss(tr.selector & !3 | reason.ext()));
     }
-    let mut writes = vec![at(l.ip), at(l.ldt), new.addr.wrapping_add(5)];
+    // The last byte written is the one before the LDT selector.
+    let mut writes = vec![at(l.ip), at(l.ldt - 1), new.addr.wrapping_add(5)];
     if reason.nests() {
         writes.extend([new.base(), new.base().wrapping_add(1) & 0xffff_ffff]);
     }
@@ -364,4 +365,116 @@ fn data(cpu: &mut Cpu, bus: &mut dyn Bus, selector: u16, cpl: u8, ext: u16) -> R
     }
     set_accessed(cpu, bus, &mut d)?;
     Ok(d.segment(selector))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::{
+        state::gpr,
+        system::{
+            far,
+            interrupt::raise,
+            iret::iret,
+            testing::{GDT, IDT, TSS, TSS2, TestBus, descriptor, gate, get, protected, put, sel},
+        },
+    };
+
+    /// Gives the second TSS a ring 0 task at 0x5000.
+    fn second(c: &mut Cpu) {
+        for (n, s) in [sel::DATA0, sel::CODE0, sel::DATA0, sel::DATA0, 0, 0].into_iter().enumerate() {
+            put(c, TSS2 + 0x48 + 4 * n as u64, 4, u64::from(s));
+        }
+        put(c, TSS2 + 0x20, 4, 0x5000);
+        put(c, TSS2 + 0x24, 4, bits::IF | 2);
+        put(c, TSS2 + 0x28, 4, 0xaaaa);
+        put(c, TSS2 + 0x38, 4, 0x6000);
+    }
+
+    fn busy(c: &Cpu, selector: u16) -> bool {
+        get(c, GDT + u64::from(selector) + 5, 1) & 2 != 0
+    }
+
+    #[test]
+    fn call_and_iret() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        second(&mut c);
+        c.set_reg(gpr::RAX, 0x1234);
+        let before = c.save();
+        far::call(&mut c, bus, u64::from(sel::TSS2) | 4 << 16, 0).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RAX), c.reg(gpr::RSP)), (0x5000, 0xaaaa, 0x6000));
+        assert_eq!(c.rflags(), bits::IF | bits::NT | 2);
+        assert_eq!((c.sys.tr.selector, get(&c, TSS2, 2)), (sel::TSS2, u64::from(sel::TSS)));
+        assert!(busy(&c, sel::TSS) && busy(&c, sel::TSS2) && c.sys.cr0 & bits::CR0_TS != 0);
+        iret(&mut c, bus, 4, 0).unwrap();
+        assert!(busy(&c, sel::TSS) && !busy(&c, sel::TSS2));
+        let mut after = c.save();
+        after.system.cr0 &= !bits::CR0_TS;
+        assert_eq!(after, before);
+        assert_eq!(get(&c, TSS2 + 0x24, 4) & bits::NT, 0);
+    }
+
+    #[test]
+    fn jump_frees_the_old_task() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        second(&mut c);
+        let busy_task = far::jmp(&mut c, bus, u64::from(sel::TSS), 0);
+        assert_eq!(busy_task, Err(Exception::GeneralProtection(sel::TSS)));
+        far::jmp(&mut c, bus, u64::from(sel::TSS2), 0).unwrap();
+        assert!(!busy(&c, sel::TSS) && busy(&c, sel::TSS2));
+        assert_eq!((c.rflags() & bits::NT, get(&c, TSS + 0x20, 4)), (0, 0x4000));
+    }
+
+    #[test]
+    fn a_task_gate_takes_a_fault_with_its_error_code() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        second(&mut c);
+        put(&mut c, IDT + 8 * 8, 8, gate(sel::TSS2, 0, 0x85, 0));
+        raise(&mut c, bus, Exception::DoubleFault);
+        assert_eq!((c.core.pc, c.reg(gpr::RSP), get(&c, 0x5ffc, 4)), (0x5000, 0x5ffc, 0));
+        assert_eq!(get(&c, TSS + 0x20, 4), 0x4000);
+    }
+
+    #[test]
+    fn a_bad_new_task_faults_in_its_own_context() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        second(&mut c);
+        put(&mut c, TSS2 + 0x54, 4, u64::from(sel::CODE3 + 0x800));
+        let switched = switch(&mut c, bus, sel::TSS2, Reason::Jmp);
+        let error = (sel::CODE3 + 0x800) & !3;
+        assert_eq!(switched, Ok(Outcome::Late(Exception::InvalidTss(error))));
+        assert_eq!(c.core.pc, 0x5000);
+        // A TSS that is too short is found before.
+        put(&mut c, GDT + u64::from(sel::TSS), 8, 0x0000_8900_0600_0066);
+        let before = c.save();
+        let short = switch(&mut c, bus, sel::TSS, Reason::Jmp);
+        assert_eq!(short, Err(Exception::InvalidTss(sel::TSS)));
+        assert_eq!(c.save(), before);
+    }
+
+    #[test]
+    fn a_16_bit_task_with_an_ldt() {
+        let mut c = protected();
+        let bus = &mut TestBus::default();
+        let ldt = 0x780;
+        put(&mut c, GDT + u64::from(sel::FREE), 8, descriptor(ldt, 0xf, 0x82));
+        put(&mut c, ldt + 8, 8, descriptor(0x100, 0xffff, 0x93));
+        put(&mut c, GDT + u64::from(sel::TSS2), 8, descriptor(TSS2, 0x2b, 0x81));
+        let words = [0x5000, 2, 1, 2, 3, 4, 0x6000, 6, 7, 8, 0xc, sel::CODE0, sel::DATA0, 0, sel::FREE];
+        for (n, w) in words.into_iter().enumerate() {
+            put(&mut c, TSS2 + 0x0e + 2 * n as u64, 2, u64::from(w));
+        }
+        far::call(&mut c, bus, u64::from(sel::TSS2) | 4 << 16, 0).unwrap();
+        assert_eq!((c.core.pc, c.reg(gpr::RSP), c.reg(gpr::RCX)), (0x5000, 0x6000, 2));
+        assert_eq!((c.sys.segs[seg::ES].base, c.sys.ldtr.base), (0x100, ldt));
+        iret(&mut c, bus, 4, 0).unwrap();
+        assert_eq!((c.core.pc, c.sys.ldtr.present()), (0x4000, false));
+        // Selectors beyond the table, or with no table, name nothing.
+        let refused = crate::x86::system::segment::load_sreg(&mut c, bus, seg::ES as u64, 0xc);
+        assert_eq!(refused, Err(Exception::GeneralProtection(0xc)));
+    }
 }
