@@ -58,6 +58,8 @@ pub mod debug;
 pub mod descriptor;
 pub mod eflags;
 pub mod far;
+#[cfg(test)]
+mod fuzz;
 pub mod interrupt;
 pub mod iret;
 pub mod msr;
