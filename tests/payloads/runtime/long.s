@@ -249,13 +249,20 @@ trap_line64:
     call hex8_64
 2:  cmpl $8, Q_VECTOR(%rbp)
     je 3f
-    PRINT64 " at +"
     mov Q_RIP(%rbp), %rax
     cmp $USER_WINDOW, %rax
     jb 7f
     sub $USER_WINDOW, %rax
-7:  sub try_base, %eax
+7:  mov try_base, %ecx
+    sub %rcx, %rax
+    cmp $0x1000, %rax
+    jae 8f
+    PRINT64 " at +"
     call hex16_64
+    jmp 3f
+8:  PRINT64 " at "
+    mov Q_RIP(%rbp), %rax
+    call hex64
 3:  cmpl $14, Q_VECTOR(%rbp)
     jne 4f
     mov %cr2, %rax

@@ -124,7 +124,7 @@ report:
     popf
     ljmp *try_resume
 
-# Prints "#PF(0002) at +0003 cr2=00400000 cpl3" and the like.
+# Prints "#PF(0002) at +0003 cr2=00400000 cpl3" and the like. Far from the start of the TRY the place is absolute.
 .global trap_line
 trap_line:
     mov F_VECTOR(%ebp), %eax
@@ -144,10 +144,16 @@ trap_line:
     call hex8
 2:  cmpl $8, F_VECTOR(%ebp)
     je 3f
-    PRINT " at +"
     mov F_EIP(%ebp), %eax
     sub try_base, %eax
+    cmp $0x1000, %eax
+    jae 8f
+    PRINT " at +"
     call hex16
+    jmp 3f
+8:  PRINT " at "
+    mov F_EIP(%ebp), %eax
+    call hex32
 3:  cmpl $14, F_VECTOR(%ebp)
     jne 4f
     mov %cr2, %eax

@@ -33,7 +33,7 @@ fn main() -> Result<()> {
                 outcome.describe()
             );
             ensure!(text.ends_with("end\n"), "{}: did not reach its end:\n{text}", payload.name);
-            fs::write(payload.golden(), &text)?;
+            fs::write(payload.golden(), payload.corrected(&text)?)?;
             println!("{}: {} lines", payload.name, text.lines().count());
         }
     }

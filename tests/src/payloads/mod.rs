@@ -4,6 +4,8 @@
 //! `cargo run --release -p rrvmm-tests --bin golden`. Comment lines `#! key: value` at the top of a source say what is
 //! special about it:
 //!
+//! - `#! differs: TITLE => RESULT | REASON` where QEMU deviates from the manual: the line `TITLE: ...` of its output is
+//!   replaced by `TITLE: RESULT` in the golden file. The reason names the section of the Intel SDM.
 //! - `#! golden: REASON` the golden file is written by hand after the manual; QEMU does otherwise or cannot do it.
 //! - `#! kind: firmware` the image runs from the reset vector instead of by the Multiboot protocol.
 //! - `#! ends: reset` it ends by a reset (exit status 0) instead of at the debug-exit port (exit status 1);
@@ -48,6 +50,19 @@ pub struct Payload {
     pub end: End,
     /// Why the golden file is not taken from QEMU, if it is not.
     pub by_hand: Option<String>,
+    /// Where QEMU's output is not the right one.
+    pub differs: Vec<Difference>,
+}
+
+/// One line of a payload's output on which QEMU deviates from the manual.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What the line begins with, before `: `.
+    pub title: String,
+    /// What the manual says it goes on with.
+    pub result: String,
+    /// The section of the manual.
+    pub reason: String,
 }
 
 /// All payloads, sorted by name.
@@ -94,11 +109,13 @@ impl Payload {
             kind: Kind::Multiboot,
             end: End::DebugExit,
             by_hand: None,
+            differs: Vec::new(),
         };
         for line in text.lines().filter_map(|line| line.strip_prefix("#!")) {
             let (key, value) = line.split_once(':').context("a directive has the form `#! key: value`")?;
             match (key.trim(), value.trim()) {
                 ("golden", reason) => payload.by_hand = Some(reason.to_owned()),
+                ("differs", rule) => payload.differs.push(Difference::read(rule)?),
                 ("kind", "firmware") => payload.kind = Kind::Firmware,
                 ("ends", "reset") => payload.end = End::Reset,
                 ("ends", "triple-fault") => payload.end = End::TripleFault,
@@ -112,6 +129,23 @@ impl Payload {
     #[must_use]
     pub fn golden(&self) -> PathBuf {
         self.source.with_extension("txt")
+    }
+
+    /// The golden text for what QEMU printed: [`Self::differs`] applied.
+    ///
+    /// # Errors
+    /// A difference names no line, or QEMU agrees with the manual there.
+    pub fn corrected(&self, printed: &str) -> Result<String> {
+        let mut lines: Vec<String> = printed.lines().map(str::to_owned).collect();
+        for Difference { title, result, .. } in &self.differs {
+            let start = format!("{title}: ");
+            let right = format!("{start}{result}");
+            let line = lines.iter_mut().find(|line| line.starts_with(&start));
+            let line = line.with_context(|| format!("{}: no line {title:?}", self.name))?;
+            ensure!(*line != right, "{}: QEMU agrees on {title:?}: the difference is stale", self.name);
+            *line = right;
+        }
+        Ok(lines.join("\n") + "\n")
     }
 
     /// The exit status of a machine that ran the payload to its end.
@@ -179,6 +213,19 @@ impl Payload {
         Ok(match self.kind {
             Kind::Multiboot => Guest::multiboot(&place),
             Kind::Firmware => Guest::firmware(&place),
+        })
+    }
+}
+
+impl Difference {
+    fn read(rule: &str) -> Result<Self> {
+        let parts = rule.split_once(" => ").and_then(|(title, rest)| Some((title, rest.split_once(" | ")?)));
+        let (title, (result, reason)) =
+            parts.context("a difference has the form TITLE => RESULT | REASON")?;
+        Ok(Self {
+            title: title.trim().to_owned(),
+            result: result.trim().to_owned(),
+            reason: reason.trim().to_owned(),
         })
     }
 }
