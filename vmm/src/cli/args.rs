@@ -1,0 +1,305 @@
+//! Every command and option, once: parser, help and checks.
+
+use super::values::{Module, module, position, timeout};
+use anyhow::ensure;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use rrvmm::host::{ConsoleSpec, PaceChoice};
+use rrvmm::memory::{MIN_RAM, parse_size};
+use rrvmm_replay::Position;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Records one run of a whole machine and replays it exactly.
+#[derive(Debug, Parser)]
+#[command(name = "rrvmm", version, after_help = super::status::HELP)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run a machine without recording it
+    Run(RunArgs),
+    /// Run a machine and record the run
+    Record(RecordArgs),
+    /// Run a recording again, exactly
+    Replay(ReplayArgs),
+    /// Replay a recording and compare every digest in it
+    Verify(VerifyArgs),
+    /// Tell what a recording is of and how far it goes
+    Info(InfoArgs),
+    /// List the events in a recording
+    Events(EventsArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RecordArgs {
+    /// The recording to make
+    #[arg(short, long, value_name = "OUT.rrvm")]
+    pub output: PathBuf,
+    /// Overwrite the recording if it exists
+    #[arg(long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What a machine is made of and how it is run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Machine options")]
+pub(super) struct MachineArgs {
+    /// Kernel: a Linux bzImage, a Multiboot image or an ELF file with a PVH note
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Initial ramdisk for Linux
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub cmdline: String,
+    /// Firmware image to start instead of a kernel
+    #[arg(long, value_name = "FILE")]
+    pub bios: Option<PathBuf>,
+    /// Module for a Multiboot kernel; what follows the first comma is its command line (may be repeated)
+    #[arg(long = "module", value_name = "FILE[,TEXT]", value_parser = module)]
+    pub modules: Vec<Module>,
+    /// Guest memory in bytes, or with a suffix K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]
+    pub memory: u64,
+    /// Number of processors
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub cpus: u8,
+    /// Board
+    #[arg(long, value_enum, default_value_t = Machine::Pc)]
+    pub machine: Machine,
+    /// Console of COM1, given a second time of COM2: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
+    #[arg(long = "serial", value_name = "CONSOLE")]
+    pub serial: Vec<ConsoleSpec>,
+    /// Where the debug console (ports 0xE9 and 0x402) goes, as for --serial
+    #[arg(long, value_name = "CONSOLE", default_value = "null")]
+    pub debugcon: ConsoleSpec,
+    /// What guest idle time costs: as long as the guest believes (host), nothing (free), host at a terminal (auto)
+    #[arg(long, value_enum, default_value_t = PaceArg::Auto)]
+    pub pace: PaceArg,
+    /// End after this long on the host, for example 60s, 5m or 500ms
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Say at the end how much was executed, and how fast
+    #[arg(long)]
+    pub stats: bool,
+}
+
+/// What executes the guest, and up to where.
+#[derive(Debug, Args)]
+pub(super) struct EngineArgs {
+    /// What runs the guest
+    #[arg(long, value_enum, default_value_t = Accel::Auto)]
+    pub accel: Accel,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    pub engine: Engine,
+    /// End after this many guest instructions
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub until: Option<Position>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    pub session: ReplaySessionArgs,
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
+    #[arg(long = "serial", value_name = "CONSOLE")]
+    pub serial: Vec<ConsoleSpec>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    #[command(flatten)]
+    pub session: ReplaySessionArgs,
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
+    #[arg(long = "serial", value_name = "CONSOLE")]
+    pub serial: Vec<ConsoleSpec>,
+}
+
+/// What replay and verify share.
+#[derive(Debug, Args)]
+pub(super) struct ReplaySessionArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Where the debug console's output goes, as for --serial
+    #[arg(long, value_name = "CONSOLE", default_value = "null")]
+    pub debugcon: ConsoleSpec,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Say at the end how much was executed, and how fast
+    #[arg(long)]
+    pub stats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InfoArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// First position to list
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub from: Option<Position>,
+    /// Last position to list
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub to: Option<Position>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Machine {
+    /// i440FX-class PC
+    Pc,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Accel {
+    /// The best there is
+    Auto,
+    /// The translator
+    Tcg,
+    /// The host's virtualisation
+    Kvm,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Engine {
+    /// The reference interpreter
+    Interp,
+    /// The just-in-time compiler
+    Jit,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PaceArg {
+    Auto,
+    Host,
+    Free,
+}
+
+impl From<PaceArg> for PaceChoice {
+    fn from(arg: PaceArg) -> Self {
+        match arg {
+            PaceArg::Auto => PaceChoice::Auto,
+            PaceArg::Host => PaceChoice::Host,
+            PaceArg::Free => PaceChoice::Free,
+        }
+    }
+}
+
+impl MachineArgs {
+    /// Refuses what cannot be had, before anything is opened.
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.cpus == 1,
+            "--cpus {}: only one processor can be emulated yet; leave --cpus out",
+            self.cpus
+        );
+        ensure!(
+            self.memory >= MIN_RAM,
+            "--memory {}: that is {} bytes, too little for any guest; did you mean {0}M?",
+            self.memory,
+            self.memory
+        );
+        self.engine.check()?;
+        consoles(&self.serial, &self.debugcon).map(|_| ())
+    }
+}
+
+impl EngineArgs {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        match self.accel {
+            Accel::Auto | Accel::Tcg => {}
+            Accel::Kvm => anyhow::bail!("--accel kvm is not built yet; use --accel tcg"),
+        }
+        match self.engine {
+            Engine::Interp => Ok(()),
+            Engine::Jit => anyhow::bail!("--engine jit is not built yet; use --engine interp"),
+        }
+    }
+}
+
+impl ReplaySessionArgs {
+    pub(super) fn check(&self) -> anyhow::Result<()> {
+        self.engine.check()
+    }
+}
+
+impl RecordArgs {
+    /// Refuses to overwrite, before anything is started.
+    pub(super) fn check_output(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.force || !self.output.exists(),
+            "{} exists; choose another name with -o, or give --force to overwrite it",
+            self.output.display()
+        );
+        Ok(())
+    }
+}
+
+/// Consoles by number: COM1, COM2, debug console. A missing COM2 is null, a missing COM1 is `stdio`.
+pub(super) fn consoles(serial: &[ConsoleSpec], debugcon: &ConsoleSpec) -> anyhow::Result<Vec<ConsoleSpec>> {
+    ensure!(serial.len() <= 2, "--serial is given {} times; the pc has two serial ports", serial.len());
+    let port = |number: usize, default| serial.get(number).cloned().unwrap_or(default);
+    Ok(vec![port(0, ConsoleSpec::Stdio), port(1, ConsoleSpec::Null), debugcon.clone()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_benchmark_command_lines_are_understood() {
+        let machine =
+            "--kernel k --initrd i --cmdline console=ttyS0 --memory 512M --accel tcg --serial stdio";
+        for line in [
+            format!("rrvmm run {machine}"),
+            format!("rrvmm record {machine} -o boot.rrvm"),
+            "rrvmm replay boot.rrvm --serial stdio".to_owned(),
+            "rrvmm verify boot.rrvm".to_owned(),
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap();
+        }
+    }
+
+    #[test]
+    fn missing_consoles_have_defaults() {
+        let null = ConsoleSpec::Null;
+        assert_eq!(consoles(&[], &null).unwrap(), [ConsoleSpec::Stdio, ConsoleSpec::Null, ConsoleSpec::Null]);
+        let both = [ConsoleSpec::Null, ConsoleSpec::Stdio];
+        assert_eq!(consoles(&both, &null).unwrap()[1], ConsoleSpec::Stdio);
+        assert!(consoles(&[ConsoleSpec::Null, ConsoleSpec::Null, ConsoleSpec::Null], &null).is_err());
+    }
+}

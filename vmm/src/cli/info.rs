@@ -1,0 +1,116 @@
+//! `rrvmm info`: what a recording is of and how far it goes.
+
+use super::args::InfoArgs;
+use super::output::grouped;
+use rrvmm_replay::JournalReader;
+use rrvmm_replay::journal::{FORMAT_VERSION, Manifest, Summary};
+use serde_json::json;
+use std::io::{Read, Seek, Write, stdout};
+use std::process::ExitCode;
+
+pub(super) fn print<R: Read + Seek>(journal: JournalReader<R>, args: &InfoArgs) -> anyhow::Result<ExitCode> {
+    let out = stdout().lock();
+    let (manifest, summary) = (journal.manifest(), journal.summary());
+    if args.json {
+        write_json(out, manifest, summary)?
+    } else {
+        write_text(out, manifest, summary)?
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_json(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> anyhow::Result<()> {
+    let info = json!({
+        "version": FORMAT_VERSION,
+        "recorder": manifest.recorder,
+        "engine": manifest.engine,
+        "cpu_model": manifest.cpu_model,
+        "machine": manifest.machine,
+        "config": manifest.config,
+        "attachments": manifest.attachments,
+        "instructions": summary.last.position.count(),
+        "virtual_ns": summary.last.time.ns(),
+        "events": summary.inputs,
+        "digests": summary.digests,
+        "digest": summary.digest.map(|(_, digest)| digest.combined().to_string()),
+        "digest_position": summary.digest.map(|(stamp, _)| stamp.position.count()),
+        "end": summary.end,
+        "complete": summary.is_complete(),
+        "cut": summary.cut.as_ref().map(ToString::to_string),
+    });
+    serde_json::to_writer_pretty(&mut out, &info)?;
+    writeln!(out)?;
+    Ok(())
+}
+
+fn write_text(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> std::io::Result<()> {
+    let mut row = |name: &str, value: String| writeln!(out, "{:<14}{value}", format!("{name}:"));
+    row("recorded by", format!("{} ({})", manifest.recorder, manifest.engine))?;
+    row("machine", format!("{}, {}", manifest.machine, manifest.cpu_model))?;
+    for file in &manifest.attachments {
+        row(&file.name, format!("{} bytes, {}", grouped(file.length), file.digest))?;
+    }
+    row("instructions", grouped(summary.last.position.count()))?;
+    row("guest time", summary.last.time.to_string())?;
+    row("events", grouped(summary.inputs))?;
+    row("digests", grouped(summary.digests))?;
+    if let Some((stamp, digest)) = &summary.digest {
+        row("digest", format!("{} at position {}", digest.combined(), stamp.position))?;
+    }
+    match (&summary.end, &summary.cut) {
+        (Some(end), _) => row("end", end.to_string()),
+        (None, Some(cut)) => row("incomplete", cut.to_string()),
+        (None, None) => row("incomplete", "the recording has no end".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rrvmm_replay::{EndReason, MachineDigest, Position, Stamp, VirtualTime};
+
+    fn manifest() -> Manifest {
+        Manifest {
+            recorder: "rrvmm 0.1.0".into(),
+            engine: "interp".into(),
+            cpu_model: "rrvmm-x86-v1".into(),
+            machine: "pc".into(),
+            config: json!({"memory_bytes": 1024}),
+            attachments: Vec::new(),
+        }
+    }
+
+    fn summary() -> Summary {
+        let last = Stamp::new(Position::from_count(1_234_567), VirtualTime::from_ns(2_000_000_001));
+        let digest = Some((last, MachineDigest::default()));
+        Summary { inputs: 3, digests: 7, last, digest, end: Some(EndReason::Reset), cut: None }
+    }
+
+    #[test]
+    fn the_documented_keys_are_there() {
+        let mut out = Vec::new();
+        write_json(&mut out, &manifest(), &summary()).unwrap();
+        let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        for key in
+            "version engine cpu_model machine instructions virtual_ns events digest complete".split(' ')
+        {
+            assert!(!value[key].is_null(), "{key}");
+        }
+        assert_eq!(value["instructions"], 1_234_567);
+        assert_eq!(value["complete"], true);
+        assert_eq!(value["end"], "reset");
+    }
+
+    #[test]
+    fn people_see_where_it_ends() {
+        let mut out = Vec::new();
+        write_text(&mut out, &manifest(), &summary()).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("instructions: 1,234,567\n"), "{text}");
+        assert!(text.contains("guest time:   2.000000001 s\n"), "{text}");
+        assert!(text.ends_with("end:          the guest reset the machine\n"), "{text}");
+        let mut out = Vec::new();
+        write_text(&mut out, &manifest(), &Summary { end: None, ..summary() }).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("incomplete:"));
+    }
+}
