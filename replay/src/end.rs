@@ -38,16 +38,15 @@ impl EndReason {
     #[must_use]
     pub fn is_the_guests(self) -> bool {
         match self {
-            EndReason::PowerOff
-            | EndReason::Reset
-            | EndReason::TripleFault
-            | EndReason::DebugExit { .. }
-            | EndReason::EngineFault => true,
+            EndReason::PowerOff | EndReason::Reset | EndReason::TripleFault | EndReason::DebugExit { .. } => {
+                true
+            }
             EndReason::HaltedForever
             | EndReason::Quit
             | EndReason::Signal
             | EndReason::Timeout
-            | EndReason::Until => false,
+            | EndReason::Until
+            | EndReason::EngineFault => false,
         }
     }
 }

@@ -135,9 +135,21 @@ pub trait Seam {
     /// Always, where a recording has the machine asleep.
     fn awake(&mut self, now: Stamp) -> Result<(), SeamError>;
 
-    /// Takes the end of the run and the digest there.
+    /// Takes the end of the run and the digest there: the guest's doing, or what [`Due::End`] gave.
     ///
     /// # Errors
     /// The journal cannot be written, or the recorded run does not end here, so, with this digest.
     fn end(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError>;
+
+    /// Takes note that the host stops the session here. For a recording this is its end; a replay just stops.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn stop(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError>;
+
+    /// Makes what was recorded so far survive an accident of this process.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn flush(&mut self) -> Result<(), SeamError>;
 }

@@ -10,8 +10,8 @@ use rrvmm_replay::journal::{CutReason, Entry};
 use rrvmm_replay::seam::DigestSchedule;
 use rrvmm_replay::timeline::Seek;
 use rrvmm_replay::{
-    JournalError, JournalReader, JournalWriter, MachineDigest, Position, Recorder, Replayer, Seam, Stamp,
-    Timeline, VirtualTime,
+    JournalError, JournalReader, JournalWriter, MachineDigest, Position, Recorder, Replayer, Seam, SeamError,
+    Stamp, Timeline, VirtualTime,
 };
 use toy::{KERNEL, Poke, Toy, manifest, numbers, record};
 
@@ -81,8 +81,8 @@ fn flip_any_bit() {
     let (file, _) = record(5000, &numbers(2, 400));
     let whole = read(&file).unwrap();
     let (mut refused, mut cut) = (0, 0);
-    let everywhere = numbers(3, 6000).into_iter().map(|number| number as usize % (file.len() * 8));
-    let beginning = 0..600 * 8;
+    let everywhere = numbers(3, 2500).into_iter().map(|number| number as usize % (file.len() * 8));
+    let beginning = 0..400 * 8;
     for bit in everywhere.chain(beginning) {
         let mut damaged = file.clone();
         damaged[bit / 8] ^= 1 << (bit % 8);
@@ -201,6 +201,13 @@ impl Write for FullDisk {
     }
 }
 
+fn of_journal(error: SeamError) -> JournalError {
+    match error {
+        SeamError::Journal(error) => error,
+        SeamError::Divergence(divergence) => panic!("{divergence}"),
+    }
+}
+
 /// Records 1000 inputs, a flush after every 10; returns how many were flushed.
 fn record_onto(disk: FullDisk) -> (u64, Result<(), JournalError>) {
     let mut flushed = 0;
@@ -209,23 +216,14 @@ fn record_onto(disk: FullDisk) -> (u64, Result<(), JournalError>) {
         let mut seam = Recorder::new(journal, DigestSchedule::NEVER);
         for number in 1..=1000 {
             let at = Stamp::new(Position::from_count(number), VirtualTime::from_ns(number));
-            match seam.admit(Poke::Left(number as u32), at) {
-                Ok(_) => {}
-                Err(rrvmm_replay::SeamError::Journal(error)) => return Err(error),
-                Err(other) => panic!("{other}"),
-            }
+            seam.admit(Poke::Left(number as u32), at).map_err(of_journal)?;
             if number.is_multiple_of(10) {
-                seam.flush()?;
+                seam.flush().map_err(of_journal)?;
                 flushed = number;
             }
         }
         let at = Stamp::new(Position::from_count(1000), VirtualTime::from_ns(1000));
-        seam.end(at, rrvmm_replay::EndReason::Quit, &MachineDigest::default()).map_err(
-            |error| match error {
-                rrvmm_replay::SeamError::Journal(error) => error,
-                other => panic!("{other}"),
-            },
-        )?;
+        seam.end(at, rrvmm_replay::EndReason::Quit, &MachineDigest::default()).map_err(of_journal)?;
         seam.finish().map(|_| ())
     };
     let result = run();

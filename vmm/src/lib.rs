@@ -5,3 +5,4 @@ pub mod host;
 pub mod loader;
 pub mod machine;
 pub mod memory;
+pub mod session;

@@ -15,6 +15,7 @@ use crate::digest::Digest;
 /// Reads a recording: its manifest, its attachments, and its entries one chunk at a time.
 pub struct JournalReader<R> {
     source: R,
+    version: u32,
     manifest: Manifest,
     attachments: Vec<Span>,
     chunks: Vec<ChunkSpan>,
@@ -37,7 +38,7 @@ impl<R: Read + Seek> JournalReader<R> {
         let header = beginning(&mut source, mcap::MAGIC.len() as u64, file_length, op::HEADER)?;
         check_profile(&mut source, header)?;
         let metadata = beginning(&mut source, header.end(), file_length, op::METADATA)?;
-        let json = read_manifest(&mut source, metadata)?;
+        let (version, json) = read_manifest(&mut source, metadata)?;
         let manifest: Manifest = serde_json::from_str(&json).map_err(JournalError::Manifest)?;
         let scan = scan::scan(&mut source, metadata.end(), file_length, Digest::of(json.as_bytes()))?;
         for info in &manifest.attachments {
@@ -49,6 +50,7 @@ impl<R: Read + Seek> JournalReader<R> {
         }
         Ok(Self {
             source,
+            version,
             manifest,
             attachments: scan.attachments,
             chunks: scan.chunks,
@@ -56,6 +58,11 @@ impl<R: Read + Seek> JournalReader<R> {
             next_chunk: 0,
             pending: VecDeque::new(),
         })
+    }
+
+    /// The format version it was written in.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// What the recording is of.
@@ -180,7 +187,7 @@ fn check_profile(source: &mut (impl Read + Seek), frame: Frame) -> Result<(), Jo
     }
 }
 
-fn read_manifest(source: &mut (impl Read + Seek), frame: Frame) -> Result<String, JournalError> {
+fn read_manifest(source: &mut (impl Read + Seek), frame: Frame) -> Result<(u32, String), JournalError> {
     let damaged = |what: &str| JournalError::Damaged { offset: frame.offset, what: what.to_owned() };
     let Record::Metadata(mut metadata) = parse(source, frame)? else {
         return Err(damaged("not a metadata record"));
@@ -192,6 +199,9 @@ fn read_manifest(source: &mut (impl Read + Seek), frame: Frame) -> Result<String
     match version {
         None | Some(0) => Err(damaged("no format version")),
         Some(found) if found > FORMAT_VERSION => Err(JournalError::FutureVersion { found }),
-        Some(_) => metadata.metadata.remove(METADATA_MANIFEST).ok_or_else(|| damaged("no manifest")),
+        Some(found) => match metadata.metadata.remove(METADATA_MANIFEST) {
+            Some(json) => Ok((found, json)),
+            None => Err(damaged("no manifest")),
+        },
     }
 }

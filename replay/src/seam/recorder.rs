@@ -58,14 +58,6 @@ impl<I: Input, W: Write> Recorder<I, W> {
         Self { journal, schedule, next_digest: schedule.after(Position::START), input: PhantomData }
     }
 
-    /// Hands everything recorded so far to the writer, as a whole chunk that survives a later accident.
-    ///
-    /// # Errors
-    /// The writer failed; what was flushed before is still readable.
-    pub fn flush(&mut self) -> Result<(), JournalError> {
-        self.journal.flush()
-    }
-
     /// Closes the file and returns the writer, for example to sync it.
     ///
     /// # Errors
@@ -108,6 +100,15 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 
     fn end(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError> {
         self.journal.end(now, reason, digest)?;
+        Ok(())
+    }
+
+    fn stop(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError> {
+        self.end(now, reason, digest)
+    }
+
+    fn flush(&mut self) -> Result<(), SeamError> {
+        self.journal.flush()?;
         Ok(())
     }
 }

@@ -59,4 +59,12 @@ impl<I> Seam for Unrecorded<I> {
     fn end(&mut self, _now: Stamp, _reason: EndReason, _digest: &MachineDigest) -> Result<(), SeamError> {
         Ok(())
     }
+
+    fn stop(&mut self, _now: Stamp, _reason: EndReason, _digest: &MachineDigest) -> Result<(), SeamError> {
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SeamError> {
+        Ok(())
+    }
 }

@@ -1,0 +1,148 @@
+//! The host's consoles, as a session sees them.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use rrvmm_devices::{Input, Output};
+use rrvmm_replay::EndReason;
+
+use super::host::{Host, Polled};
+use crate::host::{HostError, HostEvent, Live, Outputs, Signals};
+
+/// Console that shows the bytes of the debug console port; the serial ports are 0 and 1.
+const DEBUG_CONSOLE: u8 = 2;
+
+/// Consoles that the guest reads and writes.
+pub struct LiveConsoles {
+    live: Live,
+    since: Instant,
+    waiting: VecDeque<HostEvent>,
+}
+
+impl LiveConsoles {
+    /// The host of a session that begins now.
+    #[must_use]
+    pub fn new(live: Live) -> Self {
+        Self { live, since: Instant::now(), waiting: VecDeque::new() }
+    }
+
+    /// Ends the consoles, see [`Live::finish`].
+    ///
+    /// # Errors
+    /// The rest of the output cannot be written.
+    pub fn finish(self) -> Result<(), HostError> {
+        self.live.finish()
+    }
+}
+
+impl Host for LiveConsoles {
+    type Offer = Input;
+
+    fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    fn poll(&mut self) -> Result<Polled<Input>, HostError> {
+        if self.waiting.is_empty() {
+            self.waiting.extend(self.live.poll()?);
+        }
+        Ok(match self.waiting.pop_front() {
+            None => Polled::Nothing,
+            Some(HostEvent::Typed { console, bytes }) => {
+                Polled::Input(Input::Serial { port: console, bytes })
+            }
+            Some(HostEvent::Quit | HostEvent::OutputClosed) => Polled::Stop(EndReason::Quit),
+            Some(HostEvent::Stop(_)) => Polled::Stop(EndReason::Signal),
+        })
+    }
+
+    fn wait(&mut self, limit: Duration) -> Result<(), HostError> {
+        if self.waiting.is_empty() {
+            self.waiting.extend(self.live.wait(Some(limit))?);
+        }
+        Ok(())
+    }
+
+    fn may_offer(&self) -> bool {
+        self.live.has_input() || !self.waiting.is_empty()
+    }
+
+    fn show(&mut self, outputs: &[Output]) -> Result<(), HostError> {
+        write(self.live.outputs(), outputs)
+    }
+}
+
+/// Consoles that a replay writes again. Nothing can be read from them.
+pub struct ReplayConsoles {
+    outputs: Outputs,
+    signals: Signals,
+    since: Instant,
+}
+
+impl ReplayConsoles {
+    /// The host of a replay that begins now.
+    #[must_use]
+    pub fn new(outputs: Outputs, signals: Signals) -> Self {
+        Self { outputs, signals, since: Instant::now() }
+    }
+
+    /// Ends the consoles, see [`Outputs::finish`].
+    ///
+    /// # Errors
+    /// The rest of the output cannot be written.
+    pub fn finish(self) -> Result<(), HostError> {
+        self.outputs.finish()
+    }
+}
+
+impl Host for ReplayConsoles {
+    type Offer = Infallible;
+
+    fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+
+    fn poll(&mut self) -> Result<Polled<Infallible>, HostError> {
+        self.outputs.flush()?;
+        Ok(if self.signals.stop_requested().is_some() {
+            Polled::Stop(EndReason::Signal)
+        } else if self.outputs.is_closed() {
+            Polled::Stop(EndReason::Quit)
+        } else {
+            Polled::Nothing
+        })
+    }
+
+    fn wait(&mut self, limit: Duration) -> Result<(), HostError> {
+        std::thread::sleep(limit);
+        Ok(())
+    }
+
+    fn may_offer(&self) -> bool {
+        false
+    }
+
+    fn show(&mut self, outputs: &[Output]) -> Result<(), HostError> {
+        write(&mut self.outputs, outputs)
+    }
+}
+
+/// Writes console bytes, those of one console that follow each other at once.
+fn write(consoles: &mut Outputs, outputs: &[Output]) -> Result<(), HostError> {
+    let mut run: (u8, Vec<u8>) = (0, Vec::new());
+    for output in outputs {
+        let (console, byte) = match output {
+            Output::Serial { port, byte } => (*port, *byte),
+            Output::DebugConsole(byte) => (DEBUG_CONSOLE, *byte),
+            // What these mean for the run, the machine says by ending it.
+            Output::DebugExit { .. } | Output::PowerOff | Output::Reset => continue,
+        };
+        if console != run.0 {
+            consoles.write(run.0, &run.1)?;
+            run = (console, Vec::new());
+        }
+        run.1.push(byte);
+    }
+    consoles.write(run.0, &run.1)
+}

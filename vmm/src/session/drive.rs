@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use rrvmm_devices::{Input, Output};
+use rrvmm_replay::timeline::{DriveError, Step, jump, step};
+use rrvmm_replay::{EndReason, Position, Seam, VirtualTime};
+
+use super::host::{Host, Polled};
+use super::machine::Machine;
+use super::outcome::{Finish, Outcome};
+use super::slice::Slice;
+use super::{Options, SessionError};
+use crate::host::Pace;
+
+/// Least host time between two looks at the host while the machine runs or jumps from timer to timer.
+const POLL_DISTANCE: Duration = Duration::from_millis(1);
+
+/// Most host time between two flushes of a recording, and so most that a killed recording lacks.
+const FLUSH_DISTANCE: Duration = Duration::from_secs(1);
+
+/// Runs the machine until the run or the session ends: the one loop under `run`, `record`, `replay` and `verify`.
+///
+/// Host time decides only when the host is looked at and when inputs come; where they come is recorded.
+pub(super) fn drive<M, S, H>(
+    machine: &mut M,
+    seam: &mut S,
+    host: &mut H,
+    options: &Options,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    S: Seam<Input = Input>,
+    H: Host<Offer = S::Offer>,
+{
+    let mut session = Session {
+        machine,
+        seam,
+        host,
+        options,
+        slice: Slice::new(),
+        outputs: Vec::new(),
+        last_poll: None,
+        last_flush: Duration::ZERO,
+    };
+    let finish = session.run();
+    session.show()?;
+    session.outcome(finish?)
+}
+
+struct Session<'a, M, S, H> {
+    machine: &'a mut M,
+    seam: &'a mut S,
+    host: &'a mut H,
+    options: &'a Options,
+    slice: Slice,
+    outputs: Vec<Output>,
+    last_poll: Option<Duration>,
+    last_flush: Duration,
+}
+
+impl<M, S, H> Session<'_, M, S, H>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    S: Seam<Input = Input>,
+    H: Host<Offer = S::Offer>,
+{
+    fn run(&mut self) -> Result<Finish, SessionError> {
+        loop {
+            if let Some(reason) = self.look_at_host()? {
+                return self.stop(reason);
+            }
+            let here = self.machine.now().position;
+            let until = self.options.until.unwrap_or(Position::from_count(u64::MAX));
+            if here >= until {
+                return self.stop(EndReason::Until);
+            }
+            let slice = Position::from_count(here.count().saturating_add(self.slice.instructions()));
+            let started = self.host.elapsed();
+            let step = step(self.machine, self.seam, slice.min(until)).map_err(|error| self.close(error))?;
+            self.show()?;
+            match step {
+                Step::Reached => self.slice.took(self.host.elapsed().saturating_sub(started)),
+                Step::Ended(reason) => return Ok(Finish::Ended(reason)),
+                Step::Cut(cut) => return Ok(Finish::Cut(cut)),
+                Step::Idle { until } => {
+                    if let Some(finish) = self.idle(until)? {
+                        return Ok(finish);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the host has; gives the reason if the session is to stop.
+    fn look_at_host(&mut self) -> Result<Option<EndReason>, SessionError> {
+        let now = self.host.elapsed();
+        if self.last_poll.is_some_and(|last| now.saturating_sub(last) < POLL_DISTANCE) {
+            return Ok(None);
+        }
+        self.last_poll = Some(now);
+        if self.options.timeout.is_some_and(|timeout| now >= timeout) {
+            return Ok(Some(EndReason::Timeout));
+        }
+        if now.saturating_sub(self.last_flush) >= FLUSH_DISTANCE {
+            self.seam.flush()?;
+            self.last_flush = now;
+        }
+        loop {
+            match self.host.poll()? {
+                Polled::Nothing => return Ok(None),
+                Polled::Stop(reason) => return Ok(Some(reason)),
+                Polled::Input(offer) => {
+                    let input = self.seam.admit(offer, self.machine.now())?;
+                    self.machine.admit(input).map_err(DriveError::Machine)?;
+                }
+            }
+        }
+    }
+
+    /// The machine sleeps until `until`, or until something comes from outside.
+    fn idle(&mut self, until: Option<VirtualTime>) -> Result<Option<Finish>, SessionError> {
+        let now = self.machine.now().time;
+        match (until, self.options.pace) {
+            (Some(_), Pace::Free) => jump(self.machine, self.seam, until)?,
+            (Some(time), Pace::Host) => {
+                let slept = self.wait(Duration::from_nanos(time.since(now)))?;
+                jump(self.machine, self.seam, Some(now.after(slept).min(time)))?;
+            }
+            // A recording that goes on here is not the run that sleeps here for good.
+            (None, _) if !self.host.may_offer() => {
+                jump(self.machine, self.seam, None)?;
+                return self.stop(EndReason::HaltedForever).map(Some);
+            }
+            // Only an input can wake it. Time passes, or else the guest would sleep between two keys for no time at all.
+            (None, _) => {
+                let slept = self.wait(FLUSH_DISTANCE)?;
+                jump(self.machine, self.seam, Some(now.after(slept)))?;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Waits for the host, at most `limit` and never past a flush or the timeout; gives the nanoseconds that passed.
+    fn wait(&mut self, limit: Duration) -> Result<u64, SessionError> {
+        let started = self.host.elapsed();
+        let left = self.options.timeout.map_or(FLUSH_DISTANCE, |timeout| timeout.saturating_sub(started));
+        self.host.wait(limit.min(FLUSH_DISTANCE).min(left))?;
+        self.last_poll = None;
+        Ok(self.host.elapsed().saturating_sub(started).as_nanos() as u64)
+    }
+
+    fn stop(&mut self, reason: EndReason) -> Result<Finish, SessionError> {
+        let digest = self.machine.digest();
+        self.seam.stop(self.machine.now(), reason, &digest)?;
+        Ok(Finish::Stopped(reason))
+    }
+
+    /// Ends the recording where the machine failed, so that it is complete up to there.
+    fn close(&mut self, error: DriveError<M::Error>) -> SessionError {
+        if let DriveError::Machine(_) = error {
+            let digest = self.machine.digest();
+            // The first error is the one to report.
+            let _ = self.seam.stop(self.machine.now(), EndReason::EngineFault, &digest);
+        }
+        error.into()
+    }
+
+    fn show(&mut self) -> Result<(), SessionError> {
+        self.machine.take_outputs(&mut self.outputs);
+        if !self.outputs.is_empty() {
+            self.host.show(&self.outputs)?;
+            self.outputs.clear();
+        }
+        Ok(())
+    }
+
+    fn outcome(&mut self, finish: Finish) -> Result<Outcome, SessionError> {
+        let cpus = match &finish {
+            Finish::Ended(reason) | Finish::Stopped(reason) => match reason {
+                EndReason::TripleFault | EndReason::HaltedForever | EndReason::EngineFault => {
+                    Some(self.machine.describe_cpus())
+                }
+                EndReason::PowerOff
+                | EndReason::Reset
+                | EndReason::DebugExit { .. }
+                | EndReason::Quit
+                | EndReason::Signal
+                | EndReason::Timeout
+                | EndReason::Until => None,
+            },
+            Finish::Cut(_) => None,
+        };
+        Ok(Outcome { finish, at: self.machine.now(), digest: self.machine.digest(), cpus })
+    }
+}

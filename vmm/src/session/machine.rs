@@ -1,0 +1,11 @@
+use rrvmm_devices::{Input, Output};
+use rrvmm_replay::Steppable;
+
+/// A machine that a session can run: it can be stepped, and it says what its guest sends out.
+pub trait Machine: Steppable<Input = Input> {
+    /// Moves what the machine has sent out since the last call to the end of `outputs`. No part of the state.
+    fn take_outputs(&mut self, outputs: &mut Vec<Output>);
+
+    /// The vCPUs' registers, for people: what a triple fault leaves to look at. Several lines.
+    fn describe_cpus(&self) -> String;
+}

@@ -1,0 +1,55 @@
+//! Sessions: a machine run without a recording, recorded, replayed, verified; and what a recording tells without running.
+//!
+//! A session is given the machine, not asked to build it. [`Setup`] is what a machine is built from, and what a recording
+//! keeps of it.
+
+mod consoles;
+mod drive;
+mod error;
+mod events;
+pub mod host;
+mod info;
+mod live;
+mod machine;
+mod outcome;
+mod recording;
+mod setup;
+mod slice;
+
+use std::time::Duration;
+
+use rrvmm_replay::Position;
+
+use crate::host::Pace;
+
+pub use consoles::{LiveConsoles, ReplayConsoles};
+pub use error::SessionError;
+pub use events::{Event, events};
+pub use host::{Host, Nobody, Polled};
+pub use info::{Info, info};
+pub use live::{record, run};
+pub use machine::Machine;
+pub use outcome::{Finish, Outcome};
+pub use recording::{Recording, replay, verify};
+pub use setup::{MachineConfig, Setup};
+
+/// How long a session lasts and how it passes the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Stop at this position.
+    pub until: Option<Position>,
+    /// Stop after this much host time.
+    pub timeout: Option<Duration>,
+    /// Whether a sleeping guest lets the host's time pass. A replay needs no pace.
+    pub pace: Pace,
+}
+
+impl Default for Options {
+    /// To the end, without a timeout, as fast as it goes.
+    fn default() -> Self {
+        Self { until: None, timeout: None, pace: Pace::Free }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+use std::convert::Infallible;
+use std::io::{Read, Seek};
+
+use rrvmm_devices::Input;
+use rrvmm_replay::journal::Summary;
+use rrvmm_replay::{JournalReader, Manifest, Replayer};
+
+use super::drive::drive;
+use super::host::{Host, Nobody};
+use super::setup::Setup;
+use super::{Machine, Options, Outcome, SessionError};
+
+/// A recording that is open, with what its machine is built from.
+pub struct Recording<R> {
+    seam: Replayer<Input, R>,
+    setup: Setup,
+    manifest: Manifest,
+    summary: Summary,
+}
+
+impl<R: Read + Seek> Recording<R> {
+    /// Opens a recording.
+    ///
+    /// # Errors
+    /// It is not one, is damaged in its beginning or its files, or is of a machine that this rrvmm does not know.
+    pub fn open(source: R) -> Result<Self, SessionError> {
+        let mut journal = JournalReader::open(source)?;
+        let setup = Setup::of_recording(&mut journal)?;
+        let (manifest, summary) = (journal.manifest().clone(), journal.summary().clone());
+        Ok(Self { seam: Replayer::new(journal)?, setup, manifest, summary })
+    }
+
+    /// What its machine is built from.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What it is of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What it has.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The boundary of its replay, for a timeline.
+    pub fn into_seam(self) -> Replayer<Input, R> {
+        self.seam
+    }
+}
+
+/// Replays `recording` on `machine`, which is at power-on and built from its [`setup`](Recording::setup).
+///
+/// The host only watches: no input of its own can reach the machine.
+///
+/// # Errors
+/// The run is not the recorded one ([`SessionError::Divergence`]), or the machine, the host or the file fails.
+pub fn replay<M, H, R>(
+    machine: &mut M,
+    recording: Recording<R>,
+    host: &mut H,
+    options: &Options,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    H: Host<Offer = Infallible>,
+    R: Read + Seek,
+{
+    let mut seam = recording.seam;
+    drive(machine, &mut seam, host, options)
+}
+
+/// Replays `recording` as [`replay`] does, for the sake of its digests alone.
+///
+/// # Errors
+/// As [`replay`].
+pub fn verify<M, R>(
+    machine: &mut M,
+    recording: Recording<R>,
+    options: &Options,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    R: Read + Seek,
+{
+    replay(machine, recording, &mut Nobody::new(), options)
+}
