@@ -50,18 +50,23 @@ fn sum_special<F: Float>(x: &mut Parts, y: &mut Parts, negate: bool, env: &mut E
 
 /// Sum of two finite non-zero values.
 #[inline]
-pub(super) fn sum_finite<F: Float>(x: Parts, y: Parts, precision: u32, env: &mut Env) -> F {
+fn sum_finite<F: Float>(x: Parts, y: Parts, precision: u32, env: &mut Env) -> F {
     let (x, y) = if x.exp >= y.exp { (x, y) } else { (y, x) };
-    // One bit of head room for the carry; 63 bits below the significand keep a sticky bit correct after cancellation,
-    // because more than one leading bit can only cancel when the exponents differ by at most one.
-    let big = u128::from(x.sig) << 63;
-    let small = shift_right_jam(u128::from(y.sig) << 63, (x.exp - y.exp) as u32);
-    let (sign, sum) = if x.sign == y.sign {
-        (x.sign, big + small)
-    } else if big >= small {
-        (x.sign, big - small)
+    let distance = (x.exp - y.exp) as u32;
+    // One bit of head room for the carry. The zero bits below the significand (63, or 10 and more in the narrower formats)
+    // keep a sticky bit correct after cancellation, because more than one leading bit can only cancel when the exponents
+    // differ by at most one.
+    let (sign, sum) = if F::PRECISION < 64 {
+        let small = y.sig >> 1;
+        let small = match distance {
+            0..=63 => small >> distance | u64::from(small & !(u64::MAX << distance) != 0),
+            _ => 1,
+        };
+        let (sign, sum) = signed_sum(x.sign, y.sign, x.sig >> 1, small);
+        (sign, u128::from(sum) << 64)
     } else {
-        (y.sign, small - big)
+        let (big, small) = (u128::from(x.sig) << 63, u128::from(y.sig) << 63);
+        signed_sum(x.sign, y.sign, big, shift_right_jam(small, distance))
     };
     if sum == 0 {
         env.rounded_up = false;
@@ -69,4 +74,19 @@ pub(super) fn sum_finite<F: Float>(x: Parts, y: Parts, precision: u32, env: &mut
     }
     let shift = sum.leading_zeros();
     round_pack(sign, x.exp + 1 - shift as i32, sum << shift, precision, env)
+}
+
+/// Sign and magnitude of the sum of two aligned magnitudes with head room.
+#[inline]
+fn signed_sum<T>(big_sign: bool, small_sign: bool, big: T, small: T) -> (bool, T)
+where
+    T: Copy + Ord + std::ops::Add<Output = T> + std::ops::Sub<Output = T>,
+{
+    if big_sign == small_sign {
+        (big_sign, big + small)
+    } else if big >= small {
+        (big_sign, big - small)
+    } else {
+        (small_sign, small - big)
+    }
 }

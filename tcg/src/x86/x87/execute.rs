@@ -91,3 +91,55 @@ impl X87 {
         Outcome::Done
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::x87::{Constant, sw};
+
+    /// Divide-by-zero unmasked, 1 / 0 done.
+    fn pending() -> X87 {
+        let mut x87 = X87::reset();
+        x87.init();
+        x87.execute(X87Op::Fldcw, 0x37b).unwrap();
+        for constant in [Constant::One, Constant::Zero] {
+            x87.execute(X87Op::FldConstant(constant), 0).unwrap();
+        }
+        x87.execute(X87Op::ToSti { op: crate::x86::x87::Arith::Div, i: 1, pop: true }, 0).unwrap();
+        x87
+    }
+
+    #[test]
+    fn an_unmasked_exception_waits_for_the_next_waiting_instruction() {
+        let mut x87 = pending();
+        assert!(x87.exception_pending());
+        assert_eq!(x87.top(), 6, "nothing was popped");
+        assert_eq!(x87.execute(X87Op::FnstswAx, 0), Ok(Outcome::Ax(x87.sw)));
+        let before = x87.clone();
+        assert_eq!(x87.execute(X87Op::Fnop, 0), Err(MathFault));
+        assert_eq!(x87.execute(X87Op::Fld(Operand::M64fp), 0), Err(MathFault));
+        assert_eq!(x87, before);
+        x87.execute(X87Op::Fnclex, 0).unwrap();
+        assert_eq!(x87.execute(X87Op::Fnop, 0), Ok(Outcome::Done));
+    }
+
+    #[test]
+    fn ignored_exceptions_do_not_stop_an_instruction() {
+        let mut x87 = pending();
+        x87.run(X87Op::FldConstant(Constant::One), 0);
+        assert_eq!(x87.top(), 5);
+    }
+
+    #[test]
+    fn a_store_can_be_undone() {
+        let mut x87 = pending();
+        x87.execute(X87Op::Fnclex, 0).unwrap();
+        let (before, mark) = (x87.clone(), x87.mark());
+        let outcome = x87.execute(X87Op::Fst { to: Operand::M32int, pop: true }, 0);
+        assert_eq!(outcome, Ok(Outcome::Store(0)));
+        assert_ne!(x87, before);
+        x87.rewind(mark);
+        assert_eq!(x87, before);
+        assert_eq!(x87.sw & sw::SF, 0);
+    }
+}

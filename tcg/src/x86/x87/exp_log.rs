@@ -34,7 +34,8 @@ fn two_to_x_minus_one(x: F80, env: &mut Env) -> F80 {
         return x;
     }
     if a.exp >= 0 {
-        // -1 and +1 are exact; beyond, the result is undefined and the operand stays.
+        // -1 and +1 are exact, though not announced so; beyond, the result is undefined and the operand stays.
+        env.flags |= Flags::PE;
         let minus_one = a.sign && a.exp == 0 && a.sig == 1 << 63;
         return if minus_one { F80::pack(true, F80::BIAS - 1, 1 << 63) } else { x };
     }
@@ -96,7 +97,13 @@ fn log2_plus_one(x: &Parts) -> Log2 {
 
 /// The product of y, finite and non-zero, and a logarithm.
 fn times(y: &Parts, log: &Log2, env: &mut Env) -> F80 {
-    Wide::from_parts(y).mul(log.magnitude).round(y.sign ^ log.negative, !log.exact, env)
+    let result = Wide::from_parts(y).mul(log.magnitude).round(y.sign ^ log.negative, !log.exact, env);
+    if log.exact && log.magnitude.sig != 0 {
+        // Even where the logarithm is an integer and the result exact, processors announce an inexact one.
+        let tiny = result.parts().class == Class::Denormal;
+        env.flags |= if tiny { Flags::PE | Flags::UE } else { Flags::PE };
+    }
+    result
 }
 
 fn invalid(env: &mut Env) -> F80 {

@@ -203,3 +203,46 @@ impl X87 {
         *self == initial
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Linear pointers 12345h and ABCDEh, opcode D9 C1.
+    fn state() -> X87 {
+        let mut x87 = X87::reset();
+        x87.note_instruction(0x1c1, 0x1234, 0x5);
+        x87.note_operand(0xa000, 0xbcde);
+        x87
+    }
+
+    #[test]
+    fn real_mode_layouts_hold_linear_pointers_and_the_opcode() {
+        let narrow = state().env_image(EnvLayout { wide: false, real: true });
+        assert_eq!(narrow[6..14], [0x45, 0x23, 0xc1, 0x11, 0xde, 0xbc, 0x00, 0xa0]);
+        let wide = state().env_image(EnvLayout { wide: true, real: true });
+        let fields = [0x45, 0x23, 0, 0, 0xc1, 0x11, 0, 0, 0xde, 0xbc, 0, 0, 0x00, 0xa0, 0, 0];
+        assert_eq!(wide[12..28], fields);
+    }
+
+    #[test]
+    fn every_layout_survives_a_round_trip() {
+        for (wide, real) in [(false, false), (false, true), (true, false), (true, true)] {
+            let layout = EnvLayout { wide, real };
+            let image = state().state_image(layout);
+            let mut x87 = X87::reset();
+            x87.restore(&image, layout);
+            assert_eq!(x87.state_image(layout), image, "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn only_an_initialised_unit_is_initial() {
+        assert!(!X87::reset().is_initial());
+        let mut x87 = X87::reset();
+        x87.init();
+        assert!(x87.is_initial());
+        x87.execute(crate::x86::x87::X87Op::FldConstant(crate::x86::x87::Constant::Zero), 0).unwrap();
+        assert!(!x87.is_initial());
+    }
+}

@@ -11,6 +11,13 @@
 //! Where the manuals leave results undefined, or processors differ:
 //! * Reserved control word bits read as on the P6: bit 6 set, bits 7 and 13 to 15 clear.
 //! * Condition codes that the manual calls undefined after an instruction keep their value.
+//! * FFREE clears C1; FCMOVcc leaves it. FCOMI and FUCOMI clear it, as Intel documents (AMD's leave it).
+//! * FLD ST(i) of an empty register onto a full stack is an underflow. D9 D8+i with ST(0) empty only pops.
+//! * Comparisons deliver their condition codes even when an exception they raise is unmasked; only the pop is then left out.
+//! * FLD of a denormal single or double pushes it even when the denormal exception is unmasked.
+//! * A store that unmasked overflow or underflow prevents sets neither PE nor C1.
+//! * FYL2X and F2XM1 announce an inexact result even when it is exact.
+//! * F2XM1 outside -1 to +1 keeps its operand; FYL2XP1 outside its range gives what the formula gives.
 //! * FPREM and FPREM1 with an exponent difference D of 64 or more reduce by (D mod 32) + 32 bits.
 //! * The opcode register holds the last non-control instruction, as on the P6, whether or not it raised an exception.
 //!

@@ -65,6 +65,12 @@ impl Reduced {
     }
 
     fn tangent(&self) -> (bool, Wide) {
+        if self.quadrant & 1 == 0 && self.rest.exp < -33 {
+            // x + x³/3, so that even the smallest x comes out above x.
+            let fraction = self.rest.fraction();
+            let excess = Wide::from_fixed((mul_high(fraction, fraction) / 3).max(1), 128);
+            return (self.negative, self.rest.add_above(self.rest.mul(excess)));
+        }
         let (sine, cosine) = self.sine_cosine();
         if self.quadrant & 1 == 0 {
             (self.negative, sine.div(cosine))
@@ -105,9 +111,9 @@ fn classify(x: F80, env: &mut Env) -> Argument {
 }
 
 impl X87 {
-    /// Clears C1 and C2 and classifies ST(0); none if the instruction ends here because the argument is out of range.
+    /// Classifies ST(0); none if the instruction ends here because the argument is out of range.
     fn angle(&mut self, env: &mut Env) -> Option<Argument> {
-        self.sw &= !(sw::C1 | sw::C2);
+        self.set_c1(false);
         match classify(self.get(0), env) {
             Argument::OutOfRange => {
                 self.sw |= sw::C2;
@@ -142,6 +148,7 @@ impl X87 {
         finite: impl FnOnce(&Parts, &mut Env) -> F80,
         zero: impl FnOnce(F80) -> F80,
     ) {
+        self.sw &= !sw::C2;
         if self.is_empty(0) {
             if self.stack_underflow() {
                 self.set(0, F80::indefinite());
@@ -190,6 +197,7 @@ impl X87 {
         finite: impl FnOnce(&Parts, &mut Env) -> (F80, F80),
         second: impl FnOnce(F80) -> F80,
     ) {
+        self.sw &= !sw::C2;
         if self.pair_stack_fault() {
             return;
         }

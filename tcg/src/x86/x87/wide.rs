@@ -31,6 +31,15 @@ pub(super) fn ascending<const N: usize>(z: u128, coefficients: &[u128; N]) -> u1
     coefficients.iter().rev().fold(0, |sum, c| mul_high(z, c + sum))
 }
 
+/// `quotient`, near `a / b * 2^126`, or the short number next to it where that is the quotient exactly: so that what is
+/// then taken off an exact quotient leaves it just below.
+fn exact_if_near(a: u128, b: u128, quotient: u128) -> u128 {
+    const SLACK: u128 = 1 << 32;
+    let near = (quotient + SLACK / 2) & !(SLACK - 1);
+    let exact = mul_high(near, b) == a >> 2 && near.wrapping_mul(b) == a << 126;
+    if exact { near } else { quotient }
+}
+
 /// 1/n!, 1/(n+step)!, ... as fractions of 2^128.
 pub(super) const fn inverse_factorials<const N: usize>(first: u32, step: u32) -> [u128; N] {
     let mut table = [0; N];
@@ -120,6 +129,12 @@ impl Wide {
         if carry { Self { exp: a.exp + 1, sig: sum >> 1 | 1 << 127 } } else { Self { exp: a.exp, sig: sum } }
     }
 
+    /// `self + other`, at least one unit above `self` even where `other` is too small to see.
+    pub fn add_above(self, other: Self) -> Self {
+        let unit = Self { exp: self.exp - 127, sig: 1 << 127 };
+        self.add(if other.exp < unit.exp { unit } else { other })
+    }
+
     /// `self - other`, which must not be negative.
     pub fn sub(self, other: Self) -> Self {
         if other.sig == 0 {
@@ -141,7 +156,8 @@ impl Wide {
         let estimate = mul_high(self.sig, reciprocal.min((1 << 65) - 1) << 62);
         let error = (self.sig >> 2) as i128 - mul_high(estimate, other.sig) as i128;
         let correction = ((error >> 3) * (reciprocal >> 2) as i128) >> 59;
-        let quotient = Self::from_fixed(estimate.wrapping_add_signed(correction), 126);
+        let quotient = exact_if_near(self.sig, other.sig, estimate.wrapping_add_signed(correction));
+        let quotient = Self::from_fixed(quotient, 126);
         Self { exp: quotient.exp + self.exp - other.exp, ..quotient }
     }
 
