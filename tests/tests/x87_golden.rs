@@ -7,7 +7,7 @@ fn real(text: &str) -> F80 {
     let (se, sig) = text.split_once(':').expect("a hexadecimal real");
     F80 {
         sig: u64::from_str_radix(sig, 16).expect("a hexadecimal real"),
-        se: u16::from_str_radix(se, 16).unwrap(),
+        se: u16::from_str_radix(se, 16).expect("a hexadecimal real"),
     }
 }
 
