@@ -2,9 +2,9 @@
 
 use super::args::InfoArgs;
 use super::output::grouped;
+use rrvmm::session::Info;
 use rrvmm_replay::JournalReader;
-use rrvmm_replay::journal::{FORMAT_VERSION, Manifest, Summary};
-use serde_json::json;
+use rrvmm_replay::journal::{Manifest, Summary};
 use std::io::{Read, Seek, Write, stdout};
 use std::process::ExitCode;
 
@@ -12,33 +12,15 @@ pub(super) fn print<R: Read + Seek>(journal: JournalReader<R>, args: &InfoArgs) 
     let out = stdout().lock();
     let (manifest, summary) = (journal.manifest(), journal.summary());
     if args.json {
-        write_json(out, manifest, summary)?
+        write_json(out, &Info::of(&journal))?
     } else {
         write_text(out, manifest, summary)?
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_json(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> anyhow::Result<()> {
-    let info = json!({
-        "version": FORMAT_VERSION,
-        "recorder": manifest.recorder,
-        "engine": manifest.engine,
-        "cpu_model": manifest.cpu_model,
-        "machine": manifest.machine,
-        "config": manifest.config,
-        "attachments": manifest.attachments,
-        "instructions": summary.last.position.count(),
-        "virtual_ns": summary.last.time.ns(),
-        "events": summary.inputs,
-        "digests": summary.digests,
-        "digest": summary.digest.map(|(_, digest)| digest.combined().to_string()),
-        "digest_position": summary.digest.map(|(stamp, _)| stamp.position.count()),
-        "end": summary.end,
-        "complete": summary.is_complete(),
-        "cut": summary.cut.as_ref().map(ToString::to_string),
-    });
-    serde_json::to_writer_pretty(&mut out, &info)?;
+fn write_json(mut out: impl Write, info: &Info) -> anyhow::Result<()> {
+    serde_json::to_writer_pretty(&mut out, info).map_err(std::io::Error::from)?;
     writeln!(out)?;
     Ok(())
 }
@@ -75,7 +57,7 @@ mod tests {
             engine: "interp".into(),
             cpu_model: "rrvmm-x86-v1".into(),
             machine: "pc".into(),
-            config: json!({"memory_bytes": 1024}),
+            config: serde_json::json!({"memory_bytes": 1024}),
             attachments: Vec::new(),
         }
     }
@@ -89,7 +71,7 @@ mod tests {
     #[test]
     fn the_documented_keys_are_there() {
         let mut out = Vec::new();
-        write_json(&mut out, &manifest(), &summary()).unwrap();
+        write_json(&mut out, &Info::new(1, &manifest(), &summary())).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         for key in
             "version engine cpu_model machine instructions virtual_ns events digest complete".split(' ')

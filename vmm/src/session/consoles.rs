@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::EndReason;
+use rrvmm_replay::{EndReason, Position};
 
 use super::host::{Host, Polled};
 use crate::host::{HostError, HostEvent, Live, Outputs, Signals};
@@ -71,20 +71,23 @@ impl Host for LiveConsoles {
     fn show(&mut self, outputs: &[Output]) -> Result<(), HostError> {
         write(self.live.outputs(), outputs)
     }
+
+    fn reached(&mut self, _position: Position) {}
 }
 
 /// Consoles that a replay writes again. Nothing can be read from them.
-pub struct ReplayConsoles {
+pub struct ReplayConsoles<P> {
     outputs: Outputs,
     signals: Signals,
     since: Instant,
+    progress: P,
 }
 
-impl ReplayConsoles {
-    /// The host of a replay that begins now.
+impl<P: FnMut(Position)> ReplayConsoles<P> {
+    /// The host of a replay that begins now and tells `progress` how far it has come.
     #[must_use]
-    pub fn new(outputs: Outputs, signals: Signals) -> Self {
-        Self { outputs, signals, since: Instant::now() }
+    pub fn new(outputs: Outputs, signals: Signals, progress: P) -> Self {
+        Self { outputs, signals, since: Instant::now(), progress }
     }
 
     /// Ends the consoles, see [`Outputs::finish`].
@@ -96,7 +99,7 @@ impl ReplayConsoles {
     }
 }
 
-impl Host for ReplayConsoles {
+impl<P: FnMut(Position)> Host for ReplayConsoles<P> {
     type Offer = Infallible;
 
     fn elapsed(&self) -> Duration {
@@ -125,6 +128,10 @@ impl Host for ReplayConsoles {
 
     fn show(&mut self, outputs: &[Output]) -> Result<(), HostError> {
         write(&mut self.outputs, outputs)
+    }
+
+    fn reached(&mut self, position: Position) {
+        (self.progress)(position);
     }
 }
 

@@ -99,6 +99,7 @@ where
             return Ok(None);
         }
         self.last_poll = Some(now);
+        self.host.reached(self.machine.now().position);
         if self.options.timeout.is_some_and(|timeout| now >= timeout) {
             return Ok(Some(EndReason::Timeout));
         }

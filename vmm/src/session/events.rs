@@ -3,59 +3,127 @@ use std::io::{Read, Seek};
 use std::ops::RangeInclusive;
 
 use rrvmm_devices::Input;
-use rrvmm_replay::journal::Body;
-use rrvmm_replay::{JournalError, JournalReader, Position, VirtualTime, codec};
+use rrvmm_replay::journal::{Body, Entry};
+use rrvmm_replay::{Digest, EndReason, JournalError, JournalReader, Position, VirtualTime, codec};
 use serde::Serialize;
 
-use super::SessionError;
-
-/// A recorded input. Programs read the JSON: fields are only ever added.
+/// A recorded event. Programs read the JSON: fields are only ever added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// Guest instructions completed when it arrived.
+    /// Its number in the recording, from 0.
+    pub number: u64,
+    /// Guest instructions completed when it happened.
     pub position: u64,
-    /// Guest time when it arrived, in nanoseconds since power-on.
+    /// Guest time when it happened, in nanoseconds since power-on.
     pub virtual_ns: u64,
-    /// Where it came from: `serial0`, `keyboard`…
+    /// Where it came from: `serial0`, `keyboard`…, or what it is: `digest`, `end`.
     pub device: String,
     /// What it was, for people.
     pub summary: String,
+    /// What it was, for programs.
+    pub detail: Detail,
+}
+
+/// What an event was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Detail {
+    /// An input arrived.
+    Input(Input),
+    /// The machine had this digest, all parts in one.
+    Digest(Digest),
+    /// The run ended.
+    End {
+        /// Why.
+        reason: EndReason,
+        /// Digest of the machine there, all parts in one.
+        digest: Digest,
+    },
+}
+
+impl TryFrom<Entry> for Event {
+    type Error = JournalError;
+
+    fn try_from(entry: Entry) -> Result<Self, JournalError> {
+        let (device, summary, detail) = match entry.body {
+            Body::Input { source, payload } => {
+                let input: Input = codec::from_bytes(&payload)?;
+                (source, input.summary(), Detail::Input(input))
+            }
+            Body::Digest(digest) => {
+                ("digest".to_owned(), digest.combined().to_string(), Detail::Digest(digest.combined()))
+            }
+            Body::End { reason, digest } => {
+                ("end".to_owned(), reason.to_string(), Detail::End { reason, digest: digest.combined() })
+            }
+        };
+        let (position, virtual_ns) = (entry.stamp.position.count(), entry.stamp.time.ns());
+        Ok(Self { number: entry.number, position, virtual_ns, device, summary, detail })
+    }
 }
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let time = VirtualTime::from_ns(self.virtual_ns).to_string();
-        write!(f, "{:>14}  {time:>18}  {:<9} {}", self.position, self.device, self.summary)
+        write!(f, "{:>14}  {time:>18}  {:<10}{}", self.position, self.device, self.summary)
     }
 }
 
-/// Hands the inputs of a recording that arrived in `range` to `each`, in order.
-///
-/// Returns the cut, in words, if the recording is cut off.
+/// Hands the events of a recording in `range` to `each`, in order.
 ///
 /// # Errors
-/// The file is not a recording, cannot be read, or has an input that this rrvmm does not know; or `each` fails.
-pub fn events<R: Read + Seek, E: From<SessionError>>(
-    source: R,
+/// The file cannot be read, or has an input that this rrvmm does not know; or `each` fails.
+pub fn events<R: Read + Seek, E: From<JournalError>>(
+    journal: &mut JournalReader<R>,
     range: RangeInclusive<Position>,
     mut each: impl FnMut(Event) -> Result<(), E>,
-) -> Result<Option<String>, E> {
-    let mut journal = JournalReader::open(source).map_err(SessionError::from)?;
-    while let Some(entry) = journal.next_entry().map_err(SessionError::from)? {
-        let Body::Input { source, payload } = entry.body else { continue };
+) -> Result<(), E> {
+    journal.rewind(0)?;
+    while let Some(entry) = journal.next_entry()? {
         if entry.stamp.position > *range.end() {
             break;
         }
         if range.contains(&entry.stamp.position) {
-            let input: Input =
-                codec::from_bytes(&payload).map_err(|error| SessionError::from(JournalError::from(error)))?;
-            each(Event {
-                position: entry.stamp.position.count(),
-                virtual_ns: entry.stamp.time.ns(),
-                device: source,
-                summary: input.summary(),
-            })?;
+            each(Event::try_from(entry)?)?;
         }
     }
-    Ok(journal.summary().cut.as_ref().map(ToString::to_string))
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rrvmm_replay::{Input as _, MachineDigest, Stamp};
+
+    fn entry(body: Body) -> Entry {
+        let stamp = Stamp::new(Position::from_count(1500), VirtualTime::from_ns(1_000_001_500));
+        Entry { number: 4, stamp, body }
+    }
+
+    #[test]
+    fn an_input_is_decoded() {
+        let input = Input::Serial { port: 0, bytes: b"ls\n".to_vec() };
+        let body =
+            Body::Input { source: input.source().to_owned(), payload: codec::to_bytes(&input).unwrap() };
+        let event = Event::try_from(entry(body)).unwrap();
+        assert!(event.to_string().starts_with("          1500       1.000001500 s  serial0   "), "{event}");
+        let value = serde_json::to_value(event).unwrap();
+        assert_eq!((&value["position"], &value["device"]), (&1500.into(), &"serial0".into()));
+        assert_eq!(value["detail"]["input"]["Serial"]["bytes"], serde_json::json!([108, 115, 10]));
+    }
+
+    #[test]
+    fn damaged_payloads_are_errors() {
+        assert!(
+            Event::try_from(entry(Body::Input { source: "serial0".into(), payload: vec![0xFF; 3] })).is_err()
+        );
+    }
+
+    #[test]
+    fn the_end_says_why() {
+        let body = Body::End { reason: EndReason::PowerOff, digest: MachineDigest::default() };
+        let event = Event::try_from(entry(body)).unwrap();
+        assert!(event.to_string().ends_with("end       the guest powered off"));
+        assert_eq!(serde_json::to_value(event).unwrap()["detail"]["end"]["reason"], "power-off");
+    }
 }

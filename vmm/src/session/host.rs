@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use rrvmm_devices::Output;
-use rrvmm_replay::EndReason;
+use rrvmm_replay::{EndReason, Position};
 
 use crate::host::HostError;
 
@@ -50,6 +50,9 @@ pub trait Host {
     /// # Errors
     /// A host backend failed for good.
     fn show(&mut self, outputs: &[Output]) -> Result<(), HostError>;
+
+    /// Hears how far the machine has come, about every millisecond.
+    fn reached(&mut self, position: Position);
 }
 
 /// A host that has nothing and wants nothing: for `verify`.
@@ -92,4 +95,6 @@ impl Host for Nobody {
     fn show(&mut self, _outputs: &[Output]) -> Result<(), HostError> {
         Ok(())
     }
+
+    fn reached(&mut self, _position: Position) {}
 }

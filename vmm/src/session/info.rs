@@ -1,14 +1,11 @@
-use std::fmt;
 use std::io::{Read, Seek};
 
-use rrvmm_replay::journal::AttachmentInfo;
-use rrvmm_replay::{Digest, EndReason, JournalReader, VirtualTime};
+use rrvmm_replay::journal::{AttachmentInfo, Manifest, Summary};
+use rrvmm_replay::{Digest, EndReason, JournalReader};
 use serde::Serialize;
 
-use super::SessionError;
-
 /// What a recording is, without running it. Programs read the JSON: fields are only ever added.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Info {
     /// Version of the recording's format.
     pub version: u32,
@@ -20,7 +17,7 @@ pub struct Info {
     pub cpu_model: String,
     /// Name of the board.
     pub machine: String,
-    /// The board's configuration.
+    /// What the machine was built from, see [`MachineConfig`](super::MachineConfig).
     pub config: serde_json::Value,
     /// The files in the recording.
     pub attachments: Vec<AttachmentInfo>,
@@ -32,60 +29,46 @@ pub struct Info {
     pub events: u64,
     /// Digests to verify a replay with.
     pub digests: u64,
-    /// Last digest of the whole machine, all parts in one; none if the recording was cut off before the first.
+    /// Last digest of the whole machine, all parts in one; none if the recording is cut off before the first.
     pub digest: Option<Digest>,
-    /// Whether the recording has its end.
-    pub complete: bool,
+    /// Where that digest was taken, in guest instructions.
+    pub digest_position: Option<u64>,
     /// Why the run ended, if its end was recorded.
     pub end: Option<EndReason>,
+    /// Whether the recording has its end.
+    pub complete: bool,
     /// Where and why the recording is cut off, if it is.
     pub cut: Option<String>,
 }
 
-/// Reads what a recording is.
-///
-/// # Errors
-/// It is not one, or nothing of it can be replayed.
-pub fn info<R: Read + Seek>(source: R) -> Result<Info, SessionError> {
-    let journal = JournalReader::open(source)?;
-    let (manifest, summary) = (journal.manifest().clone(), journal.summary());
-    Ok(Info {
-        version: journal.version(),
-        recorder: manifest.recorder,
-        engine: manifest.engine,
-        cpu_model: manifest.cpu_model,
-        machine: manifest.machine,
-        config: manifest.config,
-        attachments: manifest.attachments,
-        instructions: summary.last.position.count(),
-        virtual_ns: summary.last.time.ns(),
-        events: summary.inputs,
-        digests: summary.digests,
-        digest: summary.digest.map(|(_, digest)| digest.combined()),
-        complete: summary.is_complete(),
-        end: summary.end,
-        cut: summary.cut.as_ref().map(ToString::to_string),
-    })
-}
+impl Info {
+    /// What `journal` is.
+    #[must_use]
+    pub fn of<R: Read + Seek>(journal: &JournalReader<R>) -> Self {
+        Self::new(journal.version(), journal.manifest(), journal.summary())
+    }
 
-impl fmt::Display for Info {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "format:       {}, by rrvmm {}", self.version, self.recorder)?;
-        writeln!(f, "machine:      {}, CPU {}, engine {}", self.machine, self.cpu_model, self.engine)?;
-        for file in &self.attachments {
-            writeln!(f, "file:         {}, {} bytes, {}", file.name, file.length, file.digest)?;
-        }
-        writeln!(f, "instructions: {}", self.instructions)?;
-        writeln!(f, "guest time:   {}", VirtualTime::from_ns(self.virtual_ns))?;
-        writeln!(f, "inputs:       {}", self.events)?;
-        match self.digest {
-            Some(digest) => writeln!(f, "digest:       {digest}, the last of {}", self.digests)?,
-            None => writeln!(f, "digest:       none")?,
-        }
-        match (&self.end, &self.cut) {
-            (Some(end), _) => write!(f, "end:          {end}"),
-            (None, Some(cut)) => write!(f, "end:          not recorded; {cut}"),
-            (None, None) => write!(f, "end:          not recorded"),
+    /// What a recording of format `version` with this manifest and summary is.
+    #[must_use]
+    pub fn new(version: u32, manifest: &Manifest, summary: &Summary) -> Self {
+        let manifest = manifest.clone();
+        Self {
+            version,
+            recorder: manifest.recorder,
+            engine: manifest.engine,
+            cpu_model: manifest.cpu_model,
+            machine: manifest.machine,
+            config: manifest.config,
+            attachments: manifest.attachments,
+            instructions: summary.last.position.count(),
+            virtual_ns: summary.last.time.ns(),
+            events: summary.inputs,
+            digests: summary.digests,
+            digest: summary.digest.map(|(_, digest)| digest.combined()),
+            digest_position: summary.digest.map(|(stamp, _)| stamp.position.count()),
+            end: summary.end,
+            complete: summary.is_complete(),
+            cut: summary.cut.as_ref().map(ToString::to_string),
         }
     }
 }

@@ -24,9 +24,9 @@ use crate::host::Pace;
 
 pub use consoles::{LiveConsoles, ReplayConsoles};
 pub use error::SessionError;
-pub use events::{Event, events};
+pub use events::{Detail, Event, events};
 pub use host::{Host, Nobody, Polled};
-pub use info::{Info, info};
+pub use info::Info;
 pub use live::{record, run};
 pub use machine::Machine;
 pub use outcome::{Finish, Outcome};

@@ -12,26 +12,6 @@ pub enum Finish {
     Cut(Cut),
 }
 
-impl Finish {
-    /// The process's exit status for it: 0 for power-off, reset and what the user asked for, the guest's own status for
-    /// the debug-exit port, 124 for a timeout (as `timeout` has it), 130 for a signal, others above 64.
-    #[must_use]
-    pub fn exit_status(&self) -> u8 {
-        match self {
-            Finish::Ended(reason) | Finish::Stopped(reason) => match reason {
-                EndReason::PowerOff | EndReason::Reset | EndReason::Quit | EndReason::Until => 0,
-                EndReason::DebugExit { status } => *status as u8,
-                EndReason::TripleFault => 70,
-                EndReason::HaltedForever => 71,
-                EndReason::EngineFault => 72,
-                EndReason::Timeout => 124,
-                EndReason::Signal => 130,
-            },
-            Finish::Cut(_) => 0,
-        }
-    }
-}
-
 /// How a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {

@@ -247,6 +247,8 @@ impl Host for Script {
         self.shown.extend(shown(outputs));
         Ok(())
     }
+
+    fn reached(&mut self, _position: Position) {}
 }
 
 /// A host that only watches.
@@ -278,4 +280,6 @@ impl Host for Played {
         self.shown.extend(shown(outputs));
         Ok(())
     }
+
+    fn reached(&mut self, _position: Position) {}
 }

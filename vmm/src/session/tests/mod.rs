@@ -6,7 +6,7 @@ mod fakes;
 use std::io::{Cursor, Write};
 use std::time::Duration;
 
-use rrvmm_replay::{EndReason, Position};
+use rrvmm_replay::{EndReason, JournalError, JournalReader, Position};
 
 use super::*;
 use fakes::{Echo, Played, Script, setup};
@@ -29,6 +29,24 @@ fn replayed(file: &[u8]) -> Result<(Outcome, Vec<u8>), SessionError> {
     let mut host = Played::default();
     let outcome = replay(&mut Echo::new(), recording, &mut host, &Options::default())?;
     Ok((outcome, host.shown))
+}
+
+fn info(file: &[u8]) -> Info {
+    Info::of(&JournalReader::open(Cursor::new(file)).unwrap())
+}
+
+/// The inputs in `file` at `from` to `to`.
+fn inputs(file: &[u8], from: u64, to: u64) -> Vec<Event> {
+    let mut found = Vec::new();
+    let mut journal = JournalReader::open(Cursor::new(file)).unwrap();
+    let range = Position::from_count(from)..=Position::from_count(to);
+    events::<_, JournalError>(&mut journal, range, |event| {
+        found.push(event);
+        Ok(())
+    })
+    .unwrap();
+    found.retain(|event| matches!(event.detail, Detail::Input(_)));
+    found
 }
 
 #[test]
@@ -56,16 +74,7 @@ fn a_replay_shows_what_the_recording_showed() {
 fn an_input_cuts_a_paced_sleep_where_the_host_says() {
     let mut script = Script::new(vec![(Duration::from_micros(700), b"q".to_vec())]);
     let (_, file, _) = recorded(&mut script, &PACED);
-    let mut found = Vec::new();
-    events::<_, SessionError>(
-        Cursor::new(&file[..]),
-        Position::START..=Position::from_count(u64::MAX),
-        |event| {
-            found.push(event);
-            Ok(())
-        },
-    )
-    .unwrap();
+    let found = inputs(&file, 0, u64::MAX);
     assert_eq!(found.len(), 2);
     assert_eq!((found[0].device.as_str(), found[0].position), ("clock", 0));
     assert_eq!(found[1].device, "serial0");
@@ -78,15 +87,9 @@ fn an_input_cuts_a_paced_sleep_where_the_host_says() {
 fn a_range_of_events() {
     let (_, file, _) = recorded(&mut Script::typing(1, 20), &Options::default());
     let count = |from, to| {
-        let mut found = 0;
-        let range = Position::from_count(from)..=Position::from_count(to);
-        events::<_, SessionError>(Cursor::new(&file[..]), range, |event| {
-            assert!((from..=to).contains(&event.position));
-            found += 1;
-            Ok(())
-        })
-        .unwrap();
-        found
+        let found = inputs(&file, from, to);
+        assert!(found.iter().all(|event| (from..=to).contains(&event.position)));
+        found.len()
     };
     let all = count(0, u64::MAX);
     assert!(count(0, 0) >= 1 && count(1, u64::MAX) < all);
@@ -114,7 +117,7 @@ fn host_ends_are_recorded_and_replayed() {
         assert_eq!(again.finish, Finish::Ended(reason));
         assert_eq!((again.at, again.digest), (outcome.at, outcome.digest));
         assert_eq!(shown, script.shown);
-        let info = info(Cursor::new(&file[..])).unwrap();
+        let info = info(&file);
         assert_eq!((info.complete, info.end), (true, Some(reason)));
     }
 }
@@ -144,7 +147,7 @@ fn a_failing_engine_closes_the_recording() {
     let mut file = Vec::new();
     let result = record(&mut machine, &setup(), "toy", &mut file, 0, &mut script, &Options::default());
     assert!(matches!(result, Err(SessionError::Machine(_))));
-    let info = info(Cursor::new(&file[..])).unwrap();
+    let info = info(&file);
     assert_eq!(info.end, Some(EndReason::EngineFault));
     assert_eq!(replayed(&file).unwrap().0.finish, Finish::Ended(EndReason::EngineFault));
 }
@@ -152,7 +155,7 @@ fn a_failing_engine_closes_the_recording() {
 #[test]
 fn info_has_what_programs_rely_on() {
     let (outcome, file, _) = recorded(&mut Script::typing(7, 30), &Options::default());
-    let json = serde_json::to_value(info(Cursor::new(&file[..])).unwrap()).unwrap();
+    let json = serde_json::to_value(info(&file)).unwrap();
     assert_eq!(json["version"], 1);
     assert_eq!((&json["engine"], &json["machine"]), (&"toy".into(), &"pc".into()));
     assert_eq!(json["cpu_model"], "rrvmm-x86-v1");
@@ -160,6 +163,7 @@ fn info_has_what_programs_rely_on() {
     assert_eq!(json["virtual_ns"], outcome.at.time.ns());
     assert_eq!(json["digest"], outcome.digest.combined().to_string());
     assert_eq!(json["complete"], true);
+    assert_eq!(json["events"].as_u64(), Some(inputs(&file, 0, u64::MAX).len() as u64));
     assert!(json["events"].as_u64().unwrap() > 2);
 }
 
@@ -173,7 +177,7 @@ fn a_cut_recording_replays_up_to_the_cut_and_says_so() {
                 Finish::Cut(cut) => {
                     cuts += 1;
                     assert!(cut.offset as usize <= length);
-                    assert!(!info(Cursor::new(&file[..length])).unwrap().complete);
+                    assert!(!info(&file[..length]).complete);
                 }
                 other => assert_eq!(other, Finish::Ended(EndReason::PowerOff)),
             },
