@@ -7,9 +7,20 @@ use anyhow::{Result, ensure};
 use rrvmm_tests::payloads;
 use rrvmm_tests::run::{Process, qemu};
 use std::fs;
+use std::process::ExitCode;
 use std::time::Duration;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let (flags, parts): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|word| word.starts_with("--"));
     let print = flags.iter().any(|flag| flag == "--print");

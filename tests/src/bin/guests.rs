@@ -5,8 +5,19 @@
 
 use anyhow::{Result, bail};
 use rrvmm_tests::guests::{self, Arch, Kernel, MemtestBits, workload};
+use std::process::ExitCode;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
     if names.is_empty() {
         names.extend(Kernel::ALL.map(|kernel| kernel.name().to_owned()));

@@ -65,8 +65,8 @@ impl Guest {
 }
 
 /// The QEMU CPU nearest to `rrvmm-x86-v1`, under TCG.
-pub const QEMU_CPU: &str = "qemu64,vendor=GenuineIntel,family=6,model=28,stepping=10,-svm,-3dnow,-sse4a,\
-+ssse3,+sse4.1,+sse4.2,+popcnt,+xsave,+smep,+smap,+pdpe1gb,+vme,+clflush,+lahf-lm,phys-bits=40,enforce=off";
+pub const QEMU_CPU: &str = "SandyBridge,model=28,stepping=10,-avx,-aes,-pclmulqdq,-x2apic,-tsc-deadline,-rdtscp,\
++smep,+smap,+pdpe1gb,+vme,phys-bits=40";
 
 /// QEMU with the `pc` board, TCG, the serial port on standard output and the debug-exit device at 0xf4.
 #[must_use]
