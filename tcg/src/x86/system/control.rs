@@ -26,7 +26,7 @@ const CR4_VALID: u64 = CR4_VME
     | CR4_SMEP
     | CR4_SMAP;
 
-/// MOV to control register `n`. Outside 64-bit code `value` is zero-extended from 32 bits.
+/// MOV to control register `n`. Outside 64-bit code only the low 32 bits of `value` count.
 ///
 /// # Errors
 /// #UD for a register that does not exist, #GP(0) by privilege and by value.
@@ -35,6 +35,7 @@ pub fn mov_to_cr(cpu: &mut Cpu, bus: &mut dyn Bus, n: u64, value: u64) -> Result
         return Err(Exception::InvalidOpcode);
     }
     require_cpl0(cpu)?;
+    let value = value & super::register_mask(cpu);
     match n {
         0 => write_cr0(cpu, value)?,
         2 => cpu.sys.cr2 = value,
@@ -287,10 +288,11 @@ mod tests {
         mov_to_cr(&mut c, bus, 0, on).unwrap();
         assert_eq!(c.sys.efer, EFER_LME | EFER_LMA);
         assert_eq!(mov_to_cr(&mut c, bus, 4, 0), Err(Exception::GP0));
-        assert_eq!(mov_to_cr(&mut c, bus, 3, 1 << 40), Err(Exception::GP0));
-        mov_to_cr(&mut c, bus, 0, on & !CR0_PG).unwrap();
+        // This is 32-bit code: what 64-bit code left in the upper half of the register does not count.
+        mov_to_cr(&mut c, bus, 0, 1 << 40 | on & !CR0_PG).unwrap();
         assert_eq!(c.sys.efer, EFER_LME);
         let mut c = long();
+        assert_eq!(mov_to_cr(&mut c, bus, 3, 1 << 40), Err(Exception::GP0));
         let off = c.sys.cr0 & !CR0_PG;
         assert_eq!(mov_to_cr(&mut c, bus, 0, off), Err(Exception::GP0));
     }

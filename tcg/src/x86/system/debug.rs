@@ -46,13 +46,14 @@ fn check_access(cpu: &Cpu) -> Result<(), Exception> {
     if cpu.sys.dr7 & DR7_GD != 0 { Err(Exception::Debug { dr6: DR6_BD }) } else { Ok(()) }
 }
 
-/// MOV to debug register `n`. Outside 64-bit code `value` is zero-extended from 32 bits.
+/// MOV to debug register `n`. Outside 64-bit code only the low 32 bits of `value` count.
 ///
 /// # Errors
 /// #UD for DR4 and DR5 with CR4.DE, #GP(0) by privilege or for upper halves of DR6 and DR7, #DB by DR7.GD.
 pub fn mov_to_dr(cpu: &mut Cpu, _: &mut dyn Bus, n: u64, value: u64) -> Result<u64, Exception> {
     let n = number(cpu, n)?;
     check_access(cpu)?;
+    let value = value & super::register_mask(cpu);
     if n >= 6 && value >> 32 != 0 {
         return Err(Exception::GP0);
     }

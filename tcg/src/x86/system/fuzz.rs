@@ -147,7 +147,7 @@ fn check_invariants(c: &Cpu, what: &str) {
 fn faults_change_nothing_and_successes_keep_the_invariants() {
     let mut r = Random(0x1234_5678_9abc_def1);
     let (mut fine, mut faults) = (0, 0);
-    for _ in 0..40_000 {
+    for _ in 0..10_000 {
         let mut c = world(&mut r);
         let (name, helper) = r.one_of(HELPERS);
         let bytes = r.one_of(&[2, 4, 8]);
@@ -179,5 +179,5 @@ fn faults_change_nothing_and_successes_keep_the_invariants() {
             }
         }
     }
-    assert!(fine > 5_000 && faults > 5_000, "{fine} successes, {faults} faults");
+    assert!(fine > 1_500 && faults > 1_500, "{fine} successes, {faults} faults");
 }

@@ -93,6 +93,11 @@ fn require_cpl0(cpu: &Cpu) -> Result<(), Exception> {
     if cpu.cpl() == 0 { Ok(()) } else { Err(Exception::GP0) }
 }
 
+/// The part of a general register that MOV to CR and DR sees.
+fn register_mask(cpu: &Cpu) -> u64 {
+    if cpu.sys.code64() { u64::MAX } else { 0xffff_ffff }
+}
+
 /// The operand size of `bytes`: 2, 4 or 8.
 const fn operand(bytes: u64) -> Size {
     match bytes {
