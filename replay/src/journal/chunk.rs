@@ -19,30 +19,54 @@ pub(super) enum Item {
     Message { channel: u16, sequence: u32, log_time: u64, data: Vec<u8> },
 }
 
-/// The records of the chunk whose record, framing included, is `record`; or what is wrong with it.
-pub(super) fn read(record: &[u8]) -> Result<Vec<Item>, String> {
-    let body = record.get(FRAME as usize..).ok_or("the chunk record has no body")?;
-    check_header(body)?;
-    let options = LinearReaderOptions::default()
-        .with_skip_start_magic(true)
-        .with_skip_end_magic(true)
-        .with_prevalidate_chunk_crcs(true)
-        .with_record_length_limit(CHUNK_LIMIT);
-    let mut reader = LinearReader::new_with_options(options);
-    let mut unread = record;
-    let mut items = Vec::new();
-    while let Some(event) = reader.next_event() {
-        match event.map_err(|error| error.to_string())? {
-            LinearReadEvent::ReadRequest(wanted) => {
-                let (next, rest) = unread.split_at(wanted.min(unread.len()));
-                reader.insert(next.len()).copy_from_slice(next);
-                reader.notify_read(next.len());
-                unread = rest;
-            }
-            LinearReadEvent::Record { data, opcode } => items.push(item(opcode, data)?),
-        }
+/// Kind of the private record that is put behind each chunk: the reader hands it out once the chunk is done.
+const DONE: u8 = 0x80;
+
+/// Reads chunks one after the other; what it allocates for one serves the next.
+pub(super) struct ChunkReader(LinearReader);
+
+impl ChunkReader {
+    pub(super) fn new() -> Self {
+        Self(LinearReader::new_with_options(
+            LinearReaderOptions::default()
+                .with_skip_start_magic(true)
+                .with_skip_end_magic(true)
+                .with_prevalidate_chunk_crcs(true)
+                .with_record_length_limit(CHUNK_LIMIT),
+        ))
     }
-    Ok(items)
+
+    /// The records of the chunk whose record, framing included, is `record`; or what is wrong with it.
+    pub(super) fn read(&mut self, mut record: Vec<u8>) -> Result<Vec<Item>, String> {
+        let result = check_header(record.get(FRAME as usize..).unwrap_or_default()).and_then(|()| {
+            record.push(DONE);
+            record.extend(0u64.to_le_bytes());
+            self.items(&record)
+        });
+        if result.is_err() {
+            // It stopped in the middle of something.
+            *self = Self::new();
+        }
+        result
+    }
+
+    fn items(&mut self, mut unread: &[u8]) -> Result<Vec<Item>, String> {
+        let mut items = Vec::new();
+        while let Some(event) = self.0.next_event() {
+            match event.map_err(|error| error.to_string())? {
+                LinearReadEvent::ReadRequest(_) if unread.is_empty() => break,
+                LinearReadEvent::ReadRequest(wanted) => {
+                    let (next, rest) = unread.split_at(wanted.min(unread.len()));
+                    self.0.insert(next.len()).copy_from_slice(next);
+                    self.0.notify_read(next.len());
+                    unread = rest;
+                }
+                LinearReadEvent::Record { opcode: DONE, data: [] } if unread.is_empty() => return Ok(items),
+                LinearReadEvent::Record { data, opcode } => items.push(item(opcode, data)?),
+            }
+        }
+        Err("the chunk goes on beyond its record".to_owned())
+    }
 }
 
 /// Refuses what the container allows and a recording never has: chunks that are uncompressed or carry no CRC.

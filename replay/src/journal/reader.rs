@@ -4,6 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use mcap::records::Record;
 
 use super::attachment::Span;
+use super::chunk::ChunkReader;
 use super::frame::{self, Frame, Framed, op};
 use super::scan::{self, ChunkSpan, Known};
 use super::{
@@ -20,6 +21,7 @@ pub struct JournalReader<R> {
     attachments: Vec<Span>,
     chunks: Vec<ChunkSpan>,
     known: Known,
+    chunk_reader: ChunkReader,
     /// Index of the chunk after the one in `pending`.
     next_chunk: usize,
     pending: VecDeque<Entry>,
@@ -55,6 +57,7 @@ impl<R: Read + Seek> JournalReader<R> {
             attachments: scan.attachments,
             chunks: scan.chunks,
             known: scan.known,
+            chunk_reader: scan.reader,
             next_chunk: 0,
             pending: VecDeque::new(),
         })
@@ -132,8 +135,9 @@ impl<R: Read + Seek> JournalReader<R> {
 
     fn load(&mut self, span: ChunkSpan) -> Result<(), JournalError> {
         let changed = |what: String| JournalError::Damaged { offset: span.frame.offset, what };
-        let items =
-            scan::read_chunk(&mut self.source, span.frame).map_err(JournalError::Read)?.map_err(changed)?;
+        let items = scan::read_chunk(&mut self.source, &mut self.chunk_reader, span.frame)
+            .map_err(JournalError::Read)?
+            .map_err(changed)?;
         let pending = &mut self.pending;
         self.known.before(&span).take_items(items, |entry| pending.push_back(entry)).map_err(changed)
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
-use super::chunk::{self, Item};
+use super::chunk::{self, ChunkReader, Item};
 use super::entry::EndPayload;
 use super::frame::{self, FRAME, Frame, Framed, op};
 use super::{
@@ -98,6 +98,7 @@ pub(super) struct Scan {
     pub(super) known: Known,
     pub(super) chunks: Vec<ChunkSpan>,
     pub(super) attachments: Vec<attachment::Span>,
+    pub(super) reader: ChunkReader,
 }
 
 /// Passes over the file from `offset`, where the records after the manifest begin.
@@ -107,7 +108,12 @@ pub(super) fn scan(
     file_length: u64,
     manifest: Digest,
 ) -> Result<Scan, JournalError> {
-    let mut found = Scan { known: Known::default(), chunks: Vec::new(), attachments: Vec::new() };
+    let mut found = Scan {
+        known: Known::default(),
+        chunks: Vec::new(),
+        attachments: Vec::new(),
+        reader: ChunkReader::new(),
+    };
     let reason = loop {
         let frame = match frame::read_frame(source, offset, file_length).map_err(JournalError::Read)? {
             Framed::Whole(frame) => frame,
@@ -158,7 +164,7 @@ impl Scan {
         if self.chunks.len() == CHUNK_COUNT_LIMIT {
             return Ok(Err(format!("more than {CHUNK_COUNT_LIMIT} chunks")));
         }
-        let items = match read_chunk(source, frame).map_err(JournalError::Read)? {
+        let items = match read_chunk(source, &mut self.reader, frame).map_err(JournalError::Read)? {
             Ok(items) => items,
             Err(what) => return Ok(Err(what)),
         };
@@ -179,13 +185,14 @@ impl Scan {
 /// The records of the chunk in `frame`, or what is wrong with it.
 pub(super) fn read_chunk(
     source: &mut (impl Read + Seek),
+    reader: &mut ChunkReader,
     frame: Frame,
 ) -> std::io::Result<Result<Vec<Item>, String>> {
     if frame.length > chunk::RECORD_LIMIT {
         return Ok(Err(format!("a chunk of {} bytes", frame.length)));
     }
     let record = frame::read_at(source, frame.offset, FRAME + frame.length)?;
-    Ok(chunk::read(&record))
+    Ok(reader.read(record))
 }
 
 impl Known {
