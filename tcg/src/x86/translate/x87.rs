@@ -71,10 +71,15 @@ fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result
     let (opcode, modrm) = (packed as u8, (packed >> 8) as u8);
     let n = (packed >> 16 & 0xff) as usize;
     let Some(op) = decode(opcode, modrm) else { return Err(Exception::InvalidOpcode) };
+    // A pending exception comes before any access to memory.
+    if cpu.x87.exception_pending() && op.waits() {
+        return Err(Exception::FloatingPoint);
+    }
     let memory = op.memory();
-    let operand = match memory {
-        Some(Memory::Load(len)) => load(cpu, bus, n, offset, len)?,
-        _ => u128::from(cpu.core.flags.to_eflags()),
+    let operand = match (memory, op) {
+        (Some(Memory::Load(len)), _) => load(cpu, bus, n, offset, len)?,
+        (_, X87Op::Fcmov(..)) => u128::from(cpu.core.flags.to_eflags()),
+        _ => 0,
     };
     let mark = cpu.x87.mark();
     let layout = EnvLayout {
