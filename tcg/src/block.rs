@@ -24,8 +24,8 @@ pub struct Block<G: Guest> {
     pub insns: Vec<Insn>,
 }
 
-/// How a run of ops ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a run of ops ended; the first three are the plain ends of a whole block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// A jump whose target is constant; first of two exits. pc is set.
@@ -51,6 +51,9 @@ pub trait Backend<G: Guest> {
 
     /// Compiles a block.
     fn compile(&mut self, block: &Block<G>) -> Self::Code;
+
+    /// Runs the whole block.
+    fn run_whole(&self, code: &Self::Code, guest: &mut G, bus: &mut dyn Bus) -> Exit;
 
     /// Runs ops `from..to` (indices into the compiled form's own numbering, see [`Backend::bounds`]).
     fn run(&self, code: &Self::Code, from: usize, to: usize, guest: &mut G, bus: &mut dyn Bus) -> Exit;

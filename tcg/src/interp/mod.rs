@@ -10,7 +10,7 @@ mod shift;
 
 use crate::{
     Bus,
-    block::{Backend, Block, Exit},
+    block::{Block, Exit},
     core::Core,
     guest::Guest,
     ir::{FILE, Helper},
@@ -43,10 +43,9 @@ pub struct Code<G: Guest> {
 #[derive(Debug, Default)]
 pub struct Interp;
 
-impl<G: Guest> Backend<G> for Interp {
-    type Code = Code<G>;
-
-    fn compile(&mut self, block: &Block<G>) -> Code<G> {
+impl<G: Guest> Code<G> {
+    /// Chooses the functions for a block's ops.
+    pub(crate) fn compile(block: &Block<G>) -> Self {
         let mut threads = Vec::with_capacity(block.ops.len() + 2);
         let mut bounds = Vec::with_capacity(block.insns.len() + 1);
         for (i, insn) in block.insns.iter().enumerate() {
@@ -57,16 +56,24 @@ impl<G: Guest> Backend<G> for Interp {
             }
         }
         bounds.push(threads.len() as u32);
-        Code { threads: threads.into_boxed_slice(), bounds: bounds.into_boxed_slice() }
+        Self { threads: threads.into_boxed_slice(), bounds: bounds.into_boxed_slice() }
     }
 
+    /// Start of every instruction, and one past the last op.
+    pub(crate) fn bounds(&self) -> &[u32] {
+        &self.bounds
+    }
+
+    /// Runs ops `from..to`.
     #[inline]
-    fn run(&self, code: &Code<G>, from: usize, to: usize, guest: &mut G, bus: &mut dyn Bus) -> Exit {
-        next(guest, bus, &code.threads[from..to])
+    pub(crate) fn run(&self, from: usize, to: usize, guest: &mut G, bus: &mut dyn Bus) -> Exit {
+        next(guest, bus, &self.threads[from..to])
     }
 
-    fn bounds<'a>(&self, code: &'a Code<G>) -> &'a [u32] {
-        &code.bounds
+    /// Runs all ops.
+    #[inline]
+    pub(crate) fn run_whole(&self, guest: &mut G, bus: &mut dyn Bus) -> Exit {
+        next(guest, bus, &self.threads)
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Entry<C> {
     pub second: Option<u64>,
     offsets: Box<[u32]>,
     len: u32,
+    /// Number of instructions.
+    pub insns: u32,
     pub code: C,
     pub links: [Link; 2],
     pub live: bool,
@@ -41,6 +43,7 @@ impl<C> Entry<C> {
             mode,
             phys,
             second,
+            insns: offsets.len() as u32,
             offsets,
             len,
             code,

@@ -1,5 +1,6 @@
 //! The run loop: finds or makes the block at pc, runs it, deals with how it ended. Counts are exact at every stop.
 
+mod backend;
 mod cache;
 
 use super::{
@@ -171,15 +172,40 @@ impl<B: Backend<Cpu>> Engine<B> {
     fn enter(&mut self, bus: &mut dyn Bus, id: u32, limit: u64) -> Result<Exit, Exception> {
         let cpu = &mut self.cpu;
         let entry = &self.cache.blocks[id as usize];
-        let bounds = self.backend.bounds(&entry.code);
-        let n = ((bounds.len() - 1) as u64).min(limit - cpu.core.count) as usize;
-        let to = bounds[n] as usize;
-        let mut exit = self.backend.run(&entry.code, 0, to, cpu, bus);
+        let left = limit - cpu.core.count;
+        if u64::from(entry.insns) > left {
+            let n = left as usize;
+            let to = self.backend.bounds(&entry.code)[n] as usize;
+            let exit = self.backend.run(&entry.code, 0, to, cpu, bus);
+            return self.account(bus, id, exit, n, to);
+        }
+        let exit = self.backend.run_whole(&entry.code, cpu, bus);
+        if exit <= Exit::Lookup {
+            cpu.core.insn = 0;
+            cpu.core.count += u64::from(entry.insns);
+            return Ok(exit);
+        }
+        let n = entry.insns as usize;
+        let to = self.backend.bounds(&entry.code)[n] as usize;
+        self.account(bus, id, exit, n, to)
+    }
+
+    /// Accounts for a run of block `id`'s first `n` instructions, `to` ops, that ended with `exit`.
+    fn account(
+        &mut self,
+        bus: &mut dyn Bus,
+        id: u32,
+        mut exit: Exit,
+        n: usize,
+        to: usize,
+    ) -> Result<Exit, Exception> {
+        let cpu = &mut self.cpu;
+        let entry = &self.cache.blocks[id as usize];
         let mut done = n;
         if exit == Exit::Attention {
             // The rest of the instruction runs; the request to leave stays.
             done = cpu.core.insn as usize + 1;
-            let end = bounds[done] as usize;
+            let end = self.backend.bounds(&entry.code)[done] as usize;
             let mut from = to - cpu.core.rest;
             while exit == Exit::Attention {
                 cpu.core.leave = false;

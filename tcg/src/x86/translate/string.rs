@@ -284,6 +284,7 @@ fn port(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str) -> Result<(u16, Width), Except
     let port = cpu.reg(gpr::RDX) as u16;
     let width = Width::of(s.size.bytes() as usize).unwrap_or(Width::B1);
     system::port::io_allowed(cpu, bus, port, width)?;
+    system::debug::note_port_access(cpu, port, width);
     Ok((port, width))
 }
 
