@@ -1,9 +1,24 @@
-//! ACPI tables of the `pc` board, for kernels that are started without firmware.
+//! ACPI tables of the `pc` board, for kernels that are started without firmware (ACPI 6.5).
+
+mod dsdt;
+mod fixed;
 
 use crate::pc::PcConfig;
+use acpi_tables::Aml;
+use acpi_tables::facs::FACS;
+use acpi_tables::rsdp::Rsdp;
+use acpi_tables::xsdt::XSDT;
 
 /// Where the RSDP is.
 pub const RSDP_ADDRESS: u64 = 0xe_0000;
+/// The FACS has to be aligned to 64 bytes.
+const FACS_ADDRESS: u64 = RSDP_ADDRESS + 0x40;
+/// Where the other tables begin.
+const FIRST_TABLE: u64 = RSDP_ADDRESS + 0x100;
+
+const OEM_ID: [u8; 6] = *b"RRVMM ";
+const OEM_TABLE_ID: [u8; 8] = *b"RRVMMPC ";
+const OEM_REVISION: u32 = 1;
 
 /// The tables, ready to be copied into guest memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +29,84 @@ pub struct AcpiTables {
     pub blobs: Vec<(u64, Vec<u8>)>,
 }
 
-/// The tables that describe the board built from `config`.
+/// The tables that describe the board built from `config`. They fit below 0xF0000.
 #[must_use]
 pub fn tables(config: &PcConfig) -> AcpiTables {
-    let _ = config;
-    AcpiTables { rsdp: RSDP_ADDRESS, blobs: Vec::new() }
+    let mut blobs = vec![(FACS_ADDRESS, bytes(&FACS::new()))];
+    let mut next = FIRST_TABLE;
+    let mut place = |table: Vec<u8>| {
+        let address = next;
+        next = (next + table.len() as u64).next_multiple_of(16);
+        blobs.push((address, table));
+        address
+    };
+    let dsdt = place(dsdt::dsdt());
+    let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+    for table in [fixed::fadt(dsdt, FACS_ADDRESS), fixed::madt(config), fixed::hpet()] {
+        xsdt.add_entry(place(table));
+    }
+    let xsdt = place(bytes(&xsdt));
+    blobs.push((RSDP_ADDRESS, bytes(&Rsdp::new(OEM_ID, xsdt))));
+    blobs.sort_by_key(|(address, _)| *address);
+    AcpiTables { rsdp: RSDP_ADDRESS, blobs }
+}
+
+fn bytes(table: &dyn Aml) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    table.to_aml_bytes(&mut bytes);
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built() -> AcpiTables {
+        tables(&PcConfig { memory_bytes: 512 << 20, cpus: 1, firmware: false })
+    }
+
+    fn table<'a>(tables: &'a AcpiTables, signature: &[u8; 4]) -> &'a [u8] {
+        &tables.blobs.iter().find(|(_, bytes)| bytes.starts_with(signature)).unwrap().1
+    }
+
+    #[test]
+    fn tables_have_valid_checksums_and_do_not_overlap() {
+        let tables = built();
+        for pair in tables.blobs.windows(2) {
+            assert!(pair[0].0 + pair[0].1.len() as u64 <= pair[1].0);
+        }
+        let (last, bytes) = tables.blobs.last().unwrap();
+        assert!(last + bytes.len() as u64 <= 0xf_0000);
+        for (address, bytes) in tables.blobs.iter().filter(|(_, bytes)| !bytes.starts_with(b"FACS")) {
+            let sum = bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+            assert_eq!(sum, 0, "checksum at {address:#x}");
+        }
+    }
+
+    #[test]
+    fn every_table_can_be_found_from_the_rsdp() {
+        let tables = built();
+        let at = |address: u64| &tables.blobs.iter().find(|(start, _)| *start == address).unwrap().1;
+        let u64_at =
+            |bytes: &[u8], offset: usize| u64::from_le_bytes(bytes[offset..offset + 8].try_into().unwrap());
+        let u32_at =
+            |bytes: &[u8], offset: usize| u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap());
+        let xsdt = at(u64_at(at(tables.rsdp), 24));
+        assert_eq!(u32_at(xsdt, 4) as usize, xsdt.len());
+        let named: Vec<&[u8]> = xsdt[36..].chunks(8).map(|entry| &at(u64_at(entry, 0))[..4]).collect();
+        assert_eq!(named, [b"FACP", b"APIC", b"HPET"]);
+        let fadt = table(&tables, b"FACP");
+        assert_eq!(&at(u64::from(u32_at(fadt, 36)))[..4], b"FACS");
+        assert_eq!(&at(u64::from(u32_at(fadt, 40)))[..4], b"DSDT");
+    }
+
+    #[test]
+    fn madt_remaps_the_timer_and_makes_the_sci_level_triggered() {
+        let tables = built();
+        let madt = table(&tables, b"APIC");
+        let has = |entry: &[u8]| madt[44..].windows(entry.len()).any(|window| window == entry);
+        assert_eq!(madt[40] & 1, 1, "there are 8259s");
+        assert!(has(&[2, 10, 0, 0, 2, 0, 0, 0, 0, 0]));
+        assert!(has(&[2, 10, 0, 9, 9, 0, 0, 0, 0x0d, 0]));
+    }
 }

@@ -43,10 +43,11 @@ pub struct Counter {
 }
 
 impl Counter {
-    /// A counter whose gate pin is tied to `gate`.
+    /// A counter whose gate pin is tied to `gate`. Until it is programmed OUT is high: the datasheet leaves that open, and a
+    /// rise upon programming would be an interrupt that nobody asked for.
     #[must_use]
     pub fn new(gate: bool) -> Self {
-        Self { gate, ..Self::default() }
+        Self { gate, mode: 3, ..Self::default() }
     }
 
     /// Brings a pending count into force if its time has come.

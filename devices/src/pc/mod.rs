@@ -1,11 +1,15 @@
 //! The `pc` board: an i440FX-class PC with APICs, HPET and ACPI.
 
 mod config;
+#[cfg(test)]
+mod conformance;
 
 mod interrupts;
 mod memory;
 mod ports;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use config::*;
 pub use state::PcState;
