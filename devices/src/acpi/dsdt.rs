@@ -60,7 +60,6 @@ fn pci_root(aml: &mut Vec<u8>) {
 
     let names = [
         Name::new("_HID".into(), &EISAName::new("PNP0A03")),
-        Name::new("_ADR".into(), &0u8),
         Name::new("_UID".into(), &0u8),
         Name::new("_CRS".into(), &resources),
     ];

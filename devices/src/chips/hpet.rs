@@ -8,7 +8,7 @@ const PERIOD_NS: u64 = 10;
 const TIMERS: usize = 3;
 /// Revision 1, three timers, 64 bits, legacy replacement, vendor 8086, period in femtoseconds.
 const CAPABILITIES: u64 =
-    PERIOD_NS * 1_000_000 << 32 | 0x8086 << 16 | 1 << 15 | 1 << 13 | (TIMERS as u64 - 1) << 8 | 1;
+    ((PERIOD_NS * 1_000_000) << 32) | 0x8086 << 16 | 1 << 15 | 1 << 13 | (TIMERS as u64 - 1) << 8 | 1;
 
 const ENABLE: u64 = 1;
 const LEGACY: u64 = 2;

@@ -98,7 +98,7 @@ impl Vectors {
 
     /// The 32 vectors from `n * 32` on.
     fn dword(&self, n: u64) -> u32 {
-        (self.0[(n / 2 & 3) as usize] >> (n % 2 * 32)) as u32
+        (self.0[((n / 2) & 3) as usize] >> (n % 2 * 32)) as u32
     }
 }
 

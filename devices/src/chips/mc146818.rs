@@ -290,7 +290,11 @@ impl Mc146818 {
     }
 
     fn encode(&self, value: u8) -> u8 {
-        if self.memory[usize::from(REG_B)] & B_BINARY != 0 { value } else { value / 10 << 4 | value % 10 }
+        if self.memory[usize::from(REG_B)] & B_BINARY != 0 {
+            value
+        } else {
+            ((value / 10) << 4) | (value % 10)
+        }
     }
 
     fn decode(&self, value: u8) -> u8 {

@@ -82,7 +82,7 @@ impl Pit8254 {
     /// The guest reads port 0x61.
     #[must_use]
     pub fn read_control(&self, now: VirtualTime) -> u8 {
-        let refresh = (now.ns() / REFRESH_NS & 1) as u8;
+        let refresh = ((now.ns() / REFRESH_NS) & 1) as u8;
         let out = u8::from(self.counters[SPEAKER].out(CLOCK.ticks(now)));
         self.control | refresh << 4 | out << 5
     }

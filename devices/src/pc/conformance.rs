@@ -301,7 +301,7 @@ const MUTATIONS: &[(&str, Event)] = &[
     ("pic master", Event::Write(0x21, Width::B1, 0x55)),
     ("pic slave", Event::Write(0xa1, Width::B1, 0x55)),
     ("elcr", Event::Write(0x4d0, Width::B1, 0x20)),
-    ("pit", Event::Write(0x43, Width::B1, 0x36)),
+    ("pit", Event::Write(0x43, Width::B1, 0x34)),
     ("port 61", Event::Write(0x61, Width::B1, 0x03)),
     ("i8042", Event::Write(0x64, Width::B1, 0xd1)),
     ("keyboard", Event::Write(0x60, Width::B1, 0xed)),
