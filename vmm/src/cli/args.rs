@@ -31,6 +31,8 @@ pub(super) enum Command {
     Info(InfoArgs),
     /// List the events in a recording
     Events(EventsArgs),
+    /// Record, replay and go back in a built-in guest: no files needed
+    Demo,
 }
 
 #[derive(Debug, Args)]

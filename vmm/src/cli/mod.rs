@@ -2,10 +2,14 @@
 
 mod args;
 mod boot;
+mod demo;
 mod events;
 mod info;
+mod live;
 mod output;
 mod progress;
+mod replay;
+mod report;
 mod status;
 mod values;
 
@@ -39,33 +43,21 @@ pub(crate) fn main() -> ExitCode {
 
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
-        Command::Run(args) => {
-            args.machine.check()?;
-            boot::read(&args.machine)?;
-            anyhow::bail!("this build has no sessions yet")
-        }
-        Command::Record(args) => {
-            args.check_output()?;
-            args.machine.check()?;
-            boot::read(&args.machine)?;
-            anyhow::bail!("this build has no sessions yet")
-        }
-        Command::Replay(args) => {
-            args.session.check()?;
-            open_recording(&args.session.recording)?;
-            anyhow::bail!("this build has no sessions yet")
-        }
-        Command::Verify(args) => {
-            args.session.check()?;
-            open_recording(&args.session.recording)?;
-            anyhow::bail!("this build has no sessions yet")
-        }
-        Command::Info(args) => info::print(open_recording(&args.recording)?, &args),
-        Command::Events(args) => events::print(open_recording(&args.recording)?, &args),
+        Command::Run(args) => live::run(&args),
+        Command::Record(args) => live::record(&args),
+        Command::Replay(args) => replay::replay(&args),
+        Command::Verify(args) => replay::verify(&args),
+        Command::Info(args) => info::print(open_journal(&args.recording)?, &args),
+        Command::Events(args) => events::print(open_journal(&args.recording)?, &args),
+        Command::Demo => demo::demo(),
     }
 }
 
-fn open_recording(path: &Path) -> anyhow::Result<JournalReader<BufReader<File>>> {
+fn open_recording(path: &Path) -> anyhow::Result<BufReader<File>> {
     let file = File::open(path).with_context(|| format!("cannot open the recording {}", path.display()))?;
-    JournalReader::open(BufReader::new(file)).with_context(|| format!("cannot use {}", path.display()))
+    Ok(BufReader::new(file))
+}
+
+fn open_journal(path: &Path) -> anyhow::Result<JournalReader<BufReader<File>>> {
+    JournalReader::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))
 }

@@ -1,6 +1,8 @@
 //! Exit statuses: how a run ended, for scripts.
 
-use rrvmm_replay::{Divergence, EndReason, SeamError};
+use rrvmm::host::StopSignal;
+use rrvmm::session::SessionError;
+use rrvmm_replay::EndReason;
 use std::process::ExitCode;
 
 /// An error, whatever it was.
@@ -29,8 +31,8 @@ Exit status:
   130  ended by SIGINT, 143 by SIGTERM
 A guest that writes V to the debug exit port 0xF4 ends the run with the status 2 V + 1.";
 
-/// The status for a run that ended for `reason`.
-pub(super) fn of_end(reason: EndReason) -> u8 {
+/// The status for a run that ended for `reason`; `signal` is the one that ended it, if that is the reason.
+pub(super) fn of_end(reason: EndReason, signal: Option<StopSignal>) -> u8 {
     match reason {
         EndReason::PowerOff | EndReason::Reset | EndReason::Quit | EndReason::Until => 0,
         EndReason::DebugExit { status } => status as u8,
@@ -38,17 +40,13 @@ pub(super) fn of_end(reason: EndReason) -> u8 {
         EndReason::HaltedForever => HALTED,
         EndReason::Timeout => TIMEOUT,
         EndReason::EngineFault => ENGINE_FAULT,
-        EndReason::Signal => 130,
+        EndReason::Signal => signal.map_or(130, |signal| 128 + signal.number() as u8),
     }
 }
 
 /// The status for a command that failed.
 pub(super) fn of_error(error: &anyhow::Error) -> ExitCode {
-    let diverged = error.chain().any(|cause| {
-        cause.is::<Divergence>()
-            || cause.is::<Box<Divergence>>()
-            || matches!(cause.downcast_ref(), Some(SeamError::Divergence(_)))
-    });
+    let diverged = matches!(error.downcast_ref(), Some(SessionError::Divergence(_)));
     ExitCode::from(if diverged { DIVERGED } else { ERROR })
 }
 
@@ -58,7 +56,7 @@ mod tests {
 
     #[test]
     fn a_debug_exit_passes_its_status_on() {
-        assert_eq!(of_end(EndReason::DebugExit { status: 0x31 * 2 + 1 }), 99);
-        assert_eq!(of_end(EndReason::Reset), 0);
+        assert_eq!(of_end(EndReason::DebugExit { status: 0x31 * 2 + 1 }, None), 99);
+        assert_eq!(of_end(EndReason::Reset, None), 0);
     }
 }

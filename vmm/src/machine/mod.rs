@@ -5,6 +5,7 @@ mod bus;
 mod clock;
 mod describe;
 mod digest;
+mod session;
 
 pub use build::BuildError;
 pub use clock::NS_PER_INSTRUCTION;

@@ -1,0 +1,83 @@
+//! `rrvmm run` and `rrvmm record`: a machine with the host's consoles.
+
+use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
+use super::{boot, report};
+use anyhow::Context;
+use rrvmm::host::{Deadline, Live, PaceChoice, Signals, wall_clock};
+use rrvmm::machine::PcMachine;
+use rrvmm::session::{self, LiveConsoles, Options, Setup};
+use rrvmm_devices::PcConfig;
+use std::fs::File;
+use std::io::BufWriter;
+use std::process::ExitCode;
+
+pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    let mut session = LiveSession::open(&args.machine)?;
+    let ran = session::run(&mut session.machine, wall_clock(), &mut session.host, &session.options);
+    let finished = session.host.finish();
+    let outcome = ran?;
+    finished?;
+    let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
+    end.tell_unless_usual();
+    end.tell_stats(args.machine.stats, &session.machine);
+    Ok(end.status())
+}
+
+pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
+    args.check_output()?;
+    let path = args.output.display();
+    let mut session = LiveSession::open(&args.machine)?;
+    let file = if args.force { File::create(&args.output) } else { File::create_new(&args.output) };
+    let out = BufWriter::new(file.with_context(|| format!("cannot make the recording {path}"))?);
+    let engine = session.machine.engine();
+    let recorded = session::record(
+        &mut session.machine,
+        &session.setup,
+        engine,
+        out,
+        wall_clock(),
+        &mut session.host,
+        &session.options,
+    );
+    let finished = session.host.finish();
+    let (outcome, out) = recorded.with_context(|| {
+        format!(
+            "the recording {path} stops here; what was saved of it can be replayed (see rrvmm info {path})"
+        )
+    })?;
+    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+    file.and_then(|file| file.sync_all()).with_context(|| format!("cannot finish the recording {path}"))?;
+    finished?;
+    let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
+    end.tell(&format!("recorded in {path}"));
+    end.tell_stats(args.machine.stats, &session.machine);
+    Ok(end.status())
+}
+
+/// A machine at power-on and what it is to run with.
+struct LiveSession {
+    setup: Setup,
+    machine: PcMachine,
+    signals: Signals,
+    host: LiveConsoles,
+    options: Options,
+    clock: report::Clock,
+}
+
+impl LiveSession {
+    /// Checks and builds everything; the terminal comes last, so that errors find it as it was.
+    fn open(args: &MachineArgs) -> anyhow::Result<Self> {
+        args.check()?;
+        let source = boot::read(args)?;
+        let pc = PcConfig { memory_bytes: args.memory, cpus: args.cpus, firmware: source.bios.is_some() };
+        let setup = Setup { pc, source };
+        let machine = PcMachine::new(&setup.pc, &setup.source)?;
+        let signals = Signals::watch()?;
+        let specs = consoles(&args.serial, &args.debugcon)?;
+        let live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
+        let pace = PaceChoice::from(args.pace).resolve();
+        let options = Options { until: args.engine.until, timeout: args.timeout, pace };
+        let clock = report::Clock::start();
+        Ok(Self { setup, machine, signals, host: LiveConsoles::new(live), options, clock })
+    }
+}

@@ -1,0 +1,74 @@
+//! `rrvmm replay` and `rrvmm verify`: a recording run again.
+
+use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
+use super::progress::Progress;
+use super::{open_recording, report};
+use anyhow::Context;
+use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals};
+use rrvmm::machine::PcMachine;
+use rrvmm::session::{self, Finish, Options, Outcome, Recording, ReplayConsoles};
+use std::io::Write;
+use std::process::ExitCode;
+
+pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let specs = consoles(&args.serial, &args.session.debugcon)?;
+    let replayed = run_again(&args.session, &specs)?;
+    let end = replayed.end();
+    end.tell_unless_usual();
+    end.tell_stats(args.session.stats, &replayed.machine);
+    Ok(end.replay_status())
+}
+
+pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
+    let specs = consoles(serial, &args.session.debugcon)?;
+    let replayed = run_again(&args.session, &specs)?;
+    let end = replayed.end();
+    end.tell_unless_usual();
+    end.tell_stats(args.session.stats, &replayed.machine);
+    let outcome = &replayed.outcome;
+    writeln!(std::io::stdout(), "position {} digest {}", outcome.at.position, outcome.digest.combined())?;
+    Ok(match &outcome.finish {
+        // However the guest ended: the replay was the recorded run.
+        Finish::Ended(_) | Finish::Cut(_) => ExitCode::SUCCESS,
+        Finish::Stopped(_) => end.status(),
+    })
+}
+
+/// A replay that is over.
+struct Replayed {
+    machine: PcMachine,
+    outcome: Outcome,
+    signals: Signals,
+    clock: report::Clock,
+}
+
+impl Replayed {
+    fn end(&self) -> report::End<'_> {
+        report::End { outcome: &self.outcome, signals: &self.signals, clock: self.clock }
+    }
+}
+
+fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<Replayed> {
+    args.check()?;
+    let recording = open_recording(&args.recording)?;
+    let recording =
+        Recording::open(recording).with_context(|| format!("cannot use {}", args.recording.display()))?;
+    let total = recording.summary().last.position;
+    let setup = recording.setup();
+    let mut machine = PcMachine::new(&setup.pc, &setup.source)?;
+    let signals = Signals::watch()?;
+    let outputs = Outputs::open(specs, &signals, Deadline::default())?;
+    let silent = !specs.contains(&ConsoleSpec::Stdio);
+    let target = args.engine.until.map_or(total, |until| until.min(total));
+    let mut progress = Progress::towards(target, silent);
+    let mut host = ReplayConsoles::new(outputs, signals.clone(), |position| progress.at(position));
+    let options = Options { until: args.engine.until, ..Options::default() };
+    let clock = report::Clock::start();
+    let replayed = session::replay(&mut machine, recording, &mut host, &options);
+    let finished = host.finish();
+    progress.finish();
+    let outcome = replayed?;
+    finished?;
+    Ok(Replayed { machine, outcome, signals, clock })
+}
