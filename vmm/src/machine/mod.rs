@@ -169,6 +169,17 @@ impl PcMachine {
         self.accel.is_halted()
     }
 
+    /// A PC resets when its CPU shuts down, and guests use that to reboot (Linux with `reboot=t`): they load an IDT without
+    /// room for a single gate first. With any other IDT the shutdown is an accident.
+    fn reason_of_shutdown(&self) -> EndReason {
+        let smallest_gate = 4;
+        if self.accel.save().system.idtr.limit < smallest_gate - 1 {
+            EndReason::Reset
+        } else {
+            EndReason::TripleFault
+        }
+    }
+
     fn encode(&self) -> Result<(Digest, Digest), MachineError> {
         let cpu = Digest::of_state(&self.accel.save())?;
         let board = self.board.save();
@@ -207,7 +218,7 @@ impl Steppable for PcMachine {
             let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
             if self.accel.run_until(&mut bus, stop, interrupt) == CpuStop::Shutdown {
                 self.collect_outputs();
-                self.ended = self.ended.or(Some(EndReason::TripleFault));
+                self.ended = self.ended.or(Some(self.reason_of_shutdown()));
             }
         }
     }
