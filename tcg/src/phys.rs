@@ -260,7 +260,8 @@ impl PhysMap {
         self.dirty[page] = true;
     }
 
-    /// Pages written since the last call, in order. The caller takes fast writes away ([`crate::tlb::Tlb::protect_writes`]).
+    /// Pages written since the last call, in order. The caller flushes the TLB, so that the next
+    /// write to any page is seen again.
     pub fn take_dirty(&mut self) -> Vec<usize> {
         let mut pages = Vec::new();
         for (page, dirty) in self.dirty.iter_mut().enumerate() {

@@ -134,13 +134,6 @@ impl Tlb {
         self.generation += 1;
     }
 
-    /// Takes away write permission for the fast path everywhere, so that the next write to any page is seen again.
-    pub fn protect_writes(&mut self) {
-        for &(view, index) in &self.filled {
-            self.views[view as usize][index as usize].write = INVALID;
-        }
-    }
-
     /// Takes away fast writes to the physical page at `phys`.
     pub fn protect_page(&mut self, phys: u64) {
         for &(view, index) in &self.filled {

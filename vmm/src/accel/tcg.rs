@@ -89,7 +89,8 @@ impl Accelerator for TcgAccelerator {
 
     fn take_dirty(&mut self) -> Vec<usize> {
         let core = &mut self.engine.cpu.core;
-        core.tlb.protect_writes();
+        // The whole TLB, not only write permission: a guest that relies on a stale entry then does so alike in every replay.
+        core.tlb.flush_all();
         core.phys.take_dirty()
     }
 

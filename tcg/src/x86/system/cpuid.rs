@@ -29,8 +29,8 @@ const FEATURES_EDX: u32 = 0x3ff | 0x7f << 11 | 1 << 19 | 0xf << 23;
 const FEATURES_ECX: u32 = 1 | 1 << 9 | 1 << 13 | 1 << 19 | 1 << 20 | 1 << 23 | 1 << 24 | 1 << 26;
 const APIC: u32 = 1 << 9;
 const OSXSAVE: u32 = 1 << 27;
-/// TSC_ADJUST, SMEP, SMAP.
-const LEAF7_EBX: u32 = 1 << 1 | 1 << 7 | 1 << 20;
+/// TSC_ADJUST, SMEP, ERMS (string moves go in bulk here), SMAP.
+const LEAF7_EBX: u32 = 1 << 1 | 1 << 7 | 1 << 9 | 1 << 20;
 /// LAHF in 64-bit code.
 const EXTENDED_ECX: u32 = 1;
 /// NX, 1 GiB pages, long mode. SYSCALL (bit 11) is reported in 64-bit code only, as the hardware does.
