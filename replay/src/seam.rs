@@ -147,9 +147,9 @@ pub trait Seam {
     /// The journal cannot be written.
     fn stop(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError>;
 
-    /// Makes what was recorded so far survive an accident of this process.
+    /// Makes the run up to `now` survive an accident of this process, if need be by making a digest due now.
     ///
     /// # Errors
     /// The journal cannot be written.
-    fn flush(&mut self) -> Result<(), SeamError>;
+    fn flush(&mut self, now: Stamp) -> Result<(), SeamError>;
 }

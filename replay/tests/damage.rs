@@ -218,7 +218,7 @@ fn record_onto(disk: FullDisk) -> (u64, Result<(), JournalError>) {
             let at = Stamp::new(Position::from_count(number), VirtualTime::from_ns(number));
             seam.admit(Poke::Left(number as u32), at).map_err(of_journal)?;
             if number.is_multiple_of(10) {
-                seam.flush().map_err(of_journal)?;
+                seam.flush(at).map_err(of_journal)?;
                 flushed = number;
             }
         }
@@ -261,9 +261,10 @@ fn a_quiet_second_costs_little() {
         let part = |index: usize| rrvmm_replay::Digest::of(&parts[index].to_le_bytes());
         let digest = MachineDigest { cpu: part(0), devices: part(1), memory: part(2), outputs: part(3) };
         let at = (second as u64 + 1) << 26;
-        seam.digest(Stamp::new(Position::from_count(at), VirtualTime::from_ns(at)), &digest).unwrap();
-        seam.flush().unwrap();
-        seam.flush().unwrap();
+        let at = Stamp::new(Position::from_count(at), VirtualTime::from_ns(at));
+        seam.digest(at, &digest).unwrap();
+        seam.flush(at).unwrap();
+        seam.flush(at).unwrap();
     }
     let file = seam.finish().unwrap();
     assert!(file.len() < 64 * 300 + 2000, "{} bytes for 64 digests in 64 chunks", file.len());

@@ -90,6 +90,11 @@ impl<W: Write> JournalWriter<W> {
         self.flush()
     }
 
+    /// Moment of the last event: a recording that is cut off now can be replayed up to there.
+    pub fn last(&self) -> Stamp {
+        self.last
+    }
+
     /// Closes the chunk, so that everything so far survives a later accident, and flushes the writer.
     ///
     /// # Errors

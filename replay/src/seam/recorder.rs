@@ -49,13 +49,23 @@ pub struct Recorder<I, W: Write> {
     journal: JournalWriter<W>,
     schedule: DigestSchedule,
     next_digest: Position,
+    flush_after_digest: bool,
     input: PhantomData<fn(I)>,
 }
+
+/// Instructions since the last event from which on a flush asks for a digest: a cut recording lacks no more than these.
+const WORTH_A_DIGEST: u64 = 1 << 22;
 
 impl<I: Input, W: Write> Recorder<I, W> {
     /// Records into `journal`, which must have the channels of `I` ([`JournalWriter::create`] makes them).
     pub fn new(journal: JournalWriter<W>, schedule: DigestSchedule) -> Self {
-        Self { journal, schedule, next_digest: schedule.after(Position::START), input: PhantomData }
+        Self {
+            journal,
+            schedule,
+            next_digest: schedule.after(Position::START),
+            flush_after_digest: false,
+            input: PhantomData,
+        }
     }
 
     /// Closes the file and returns the writer, for example to sync it.
@@ -87,6 +97,9 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
     fn digest(&mut self, now: Stamp, digest: &MachineDigest) -> Result<(), SeamError> {
         self.journal.digest(now, digest)?;
         self.next_digest = self.schedule.after(now.position);
+        if std::mem::take(&mut self.flush_after_digest) {
+            self.journal.flush()?;
+        }
         Ok(())
     }
 
@@ -107,8 +120,15 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
         self.end(now, reason, digest)
     }
 
-    fn flush(&mut self) -> Result<(), SeamError> {
-        self.journal.flush()?;
+    fn flush(&mut self, now: Stamp) -> Result<(), SeamError> {
+        // A replay goes no further than the last event, so without one the flush would save nothing of what ran since.
+        let unsaved = now.position.count().saturating_sub(self.journal.last().position.count());
+        if unsaved >= WORTH_A_DIGEST {
+            self.next_digest = now.position;
+            self.flush_after_digest = true;
+        } else {
+            self.journal.flush()?;
+        }
         Ok(())
     }
 }
@@ -116,6 +136,42 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, serde::Serialize, serde::Deserialize)]
+    struct Nothing;
+
+    impl Input for Nothing {
+        const SOURCES: &'static [&'static str] = &["nothing"];
+
+        fn source(&self) -> &'static str {
+            "nothing"
+        }
+    }
+
+    #[test]
+    fn a_flush_saves_a_long_run_without_events() {
+        let manifest = crate::Manifest {
+            recorder: String::new(),
+            engine: String::new(),
+            cpu_model: String::new(),
+            machine: String::new(),
+            config: serde_json::Value::Null,
+            attachments: Vec::new(),
+        };
+        let mut file = Vec::new();
+        let journal = JournalWriter::create::<Nothing>(&mut file, manifest, &[]).unwrap();
+        let mut seam: Recorder<Nothing, _> = Recorder::new(journal, DigestSchedule::NEVER);
+        let at = |count| Stamp::new(Position::from_count(count), crate::VirtualTime::from_ns(count));
+        seam.flush(at(WORTH_A_DIGEST - 1)).unwrap();
+        assert!(matches!(seam.due(at(WORTH_A_DIGEST - 1)), Ok(Due::Nothing)));
+        seam.flush(at(WORTH_A_DIGEST)).unwrap();
+        assert!(matches!(seam.due(at(WORTH_A_DIGEST)), Ok(Due::Digest)));
+        seam.digest(at(WORTH_A_DIGEST), &MachineDigest::default()).unwrap();
+        assert!(matches!(seam.due(at(WORTH_A_DIGEST)), Ok(Due::Nothing)));
+        std::mem::forget(seam); // killed
+        let journal = crate::JournalReader::open(std::io::Cursor::new(file)).unwrap();
+        assert_eq!(journal.summary().last, at(WORTH_A_DIGEST));
+    }
 
     #[test]
     fn digests_double_and_then_keep_their_distance() {

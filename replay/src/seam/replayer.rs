@@ -211,7 +211,7 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), SeamError> {
+    fn flush(&mut self, _now: Stamp) -> Result<(), SeamError> {
         Ok(())
     }
 }

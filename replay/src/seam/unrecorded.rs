@@ -64,7 +64,7 @@ impl<I> Seam for Unrecorded<I> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), SeamError> {
+    fn flush(&mut self, _now: Stamp) -> Result<(), SeamError> {
         Ok(())
     }
 }

@@ -200,7 +200,7 @@ pub fn record(end: u64, whims: &[u32]) -> (Vec<u8>, Toy) {
             },
         }
         if whim.is_some_and(|whim| whim.is_multiple_of(11)) {
-            seam.flush().unwrap();
+            seam.flush(machine.now()).unwrap();
         }
     }
     (seam.finish().unwrap(), machine)

@@ -104,7 +104,7 @@ where
             return Ok(Some(EndReason::Timeout));
         }
         if now.saturating_sub(self.last_flush) >= FLUSH_DISTANCE {
-            self.seam.flush()?;
+            self.seam.flush(self.machine.now())?;
             self.last_flush = now;
         }
         loop {
