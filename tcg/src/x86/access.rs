@@ -356,7 +356,7 @@ fn bus_pieces(phys: u64, bytes: usize) -> impl Iterator<Item = (u64, u32, Width)
         if len > bytes - done {
             len /= 2;
         }
-        while addr % len as u64 != 0 {
+        while !addr.is_multiple_of(len as u64) {
             len /= 2;
         }
         let piece = (addr, 8 * done as u32, Width::of(len).unwrap_or(Width::B1));
