@@ -1,4 +1,5 @@
 # Accesses and instructions across pages: split loads and stores, faults at either half, precise restart.
+#! differs: xchg with memory that faults keeps the register => #PF(0002) at +0005 cr2=00402000 | SDM 3A 4.7: an exchange is a write; TCG loads first
 .include "payload.inc"
 .set LIN, 0x400000          # linear; page n at PAGES + 0x1000 * order[n]
 .text
@@ -19,6 +20,7 @@ main:
     mov %cr0, %eax
     or $0x80010000, %eax
     mov %eax, %cr0
+    fninit
 
     PRINT "split store and load:"
     movl $0x44332211, LIN + 0xffe

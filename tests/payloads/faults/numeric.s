@@ -1,5 +1,5 @@
 # #MF of a pending x87 exception (with CR0.NE), #XM of SSE, and what they leave behind.
-#! differs: #MF invalid, at the next x87 instruction => #MF at +0010 | SDM 1 8.7: waiting instructions check; TCG only at FWAIT
+#! differs: #MF invalid, at the next x87 instruction => #MF at +000e | SDM 1 8.7: waiting instructions check; TCG only at FWAIT
 #! differs: status 1 => status=0000b084 | SDM 1 8.5.1: an unmasked exception leaves operands and stack alone; TCG pops
 #! differs: status 2 => status=00003000 | the same
 #! differs: #MF stack underflow => #MF at +000a | SDM 1 8.5.1.1: TCG raises no stack faults

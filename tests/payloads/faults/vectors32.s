@@ -3,6 +3,7 @@
 #! differs: #UD lock mov => #UD at +0000 | SDM 2A, LOCK: #UD with an instruction that cannot be locked
 #! differs: #GP write through a code segment => #GP(0000) at +0007 | SDM 3A 5.5: TCG does not check segment types on access
 #! differs: #GP use of a null data segment => #GP(0000) at +0004 | SDM 3A 5.4.1: TCG does not check segments on access
+#! differs: #GP ltr of null => #GP(0000) at +0002 | SDM 2A, LTR: #GP(0) for a null selector
 .include "payload.inc"
 .text
 .code32
@@ -178,6 +179,8 @@ main:
     END
     TRY "data register with a code segment that can be read"
     mov $K32, %eax
+    mov %eax, %ds
+    mov $KDATA, %eax
     mov %eax, %ds
     END
     TRY "#GP write through a code segment"

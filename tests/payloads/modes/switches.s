@@ -167,6 +167,8 @@ compat:
     pop %rcx
     int $0x91
     mov %ss, %ebx
+    mov $KDATA, %eax
+    mov %eax, %ss
     END64
     SHOW64 ss, %rbx
     NL64

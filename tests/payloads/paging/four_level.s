@@ -2,6 +2,11 @@
 #! differs: not canonical, stack => #SS(0000) at +000a | SDM 3A 6.15, #SS: a stack reference that is not canonical
 #! differs: not canonical, jump => #GP(0000) at +000a | SDM 2A, JMP: the target is checked before it is taken
 #! differs: not canonical, return => #GP(0000) at +000b | SDM 2B, RET: the same
+#! differs: reserved bit in a 4 KiB entry => #PF(0009) at +001f cr2=0000008000004000 | SDM 3A 4.7: a reserved bit is only looked at in a present entry, so P is set; TCG clears it
+#! differs: reserved bit in a 2 MiB entry => #PF(0009) at +0011 cr2=0000008000200000 | the same
+#! differs: reserved bit in a 1 GiB entry => #PF(0009) at +0011 cr2=0000008040000000 | the same
+#! differs: size bit in the PML4 is reserved => #PF(0009) at +000e cr2=0000008000004000 | the same
+#! differs: EFER.NXE cleared makes NX reserved => #PF(0009) at +0014 cr2=0000008000003000 | the same
 .include "payload.inc"
 .set PDPT, TABLES           # for linear 0x8000000000, the second entry of the PML4
 .set PD, TABLES + 0x1000

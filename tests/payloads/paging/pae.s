@@ -1,4 +1,9 @@
 # PAE paging with 4 KiB and 2 MiB pages: 64-bit entries, NX, reserved bits.
+#! differs: NX bit is reserved without EFER.NXE => #PF(0009) at +0000 cr2=00403000 | SDM 3A 4.7: a reserved bit is only looked at in a present entry, so P is set; TCG clears it
+#! differs: the same by ring 3, writing => #PF(000f) at +0005 cr2=00403000 cpl3 | the same
+#! differs: large page with a reserved address bit => #PF(0009) at +0010 cr2=00600000 | the same
+#! differs: address beyond the processor's => #PF(0009) at +001a cr2=00404000 | the same
+#! differs: bits 52 to 62 are reserved => #PF(0009) at +001a cr2=00404000 | the same
 .include "payload.inc"
 .set PDPT, TABLES
 .set PD, TABLES + 0x1000

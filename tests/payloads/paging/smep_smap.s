@@ -1,5 +1,5 @@
 # SMEP and SMAP with STAC and CLAC, implicit supervisor accesses, and ring 3 unaffected.
-#! differs: SMAP: implicit access after stac => #PF(0001) at +0041 cr2=0000000040301010 | SDM 3A 4.6.1, implicit accesses
+#! differs: SMAP: implicit access after stac => #PF(0001) at +0008 cr2=0000000040301000 | SDM 3A 4.6.1, implicit accesses
 .include "payload.inc"
 .text
 .code32
@@ -72,21 +72,22 @@ main:
     TRY64 "SMAP: page of ring 0 alone"
     mov PAGES, %eax
     END64
-    # The descriptor table in a page of ring 3: an implicit access, refused even after stac.
+    # An LDT in a page of ring 3: an implicit access, refused even after stac.
+    movq $0x00cf92000000ffff, %rax
+    mov %rax, PAGES + 0x1000
+    movl $0x1000000f, gdt + SPARE
+    movl $0x40008230, gdt + SPARE + 4
+    movl $0, gdt + SPARE + 8
+    movl $0, gdt + SPARE + 12
+    mov $SPARE, %eax
+    lldt %ax
     TRY64 "SMAP: implicit access after stac"
     stac
-    mov $gdt, %esi
-    mov $PAGES + 0x1000, %edi
-    mov $64, %ecx
-    rep movsl
-    movw $255, table
-    movl $USER_WINDOW + PAGES + 0x1000, table + 2
-    movl $0, table + 6
-    lgdt table
-    mov $KDATA, %eax
-    mov %eax, %es
+    mov $4, %eax
+    mov %eax, %fs
     END64
-    lgdt gdt_pointer
+    xor %eax, %eax
+    lldt %ax
     TRY64 "#UD stac in ring 3"
     USER64
     stac
@@ -107,6 +108,3 @@ main:
     call leave_long
 .code32
     ret
-.data
-.align 8
-table: .skip 16

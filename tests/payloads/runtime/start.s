@@ -82,6 +82,26 @@ serial_init:
     out %al, $0xa1
     ret
 
+# Waits five milliseconds by counter 2 of the 8254 (mode 0, its output read at port 0x61). Keeps the registers.
+.global pause
+pause:
+    push %eax
+    in $0x61, %al
+    and $0xfc, %al
+    or $1, %al
+    out %al, $0x61
+    mov $0xb0, %al
+    out %al, $0x43
+    mov $5966 & 0xff, %al
+    out %al, $0x42
+    mov $5966 >> 8, %al
+    out %al, $0x42
+1:  in $0x61, %al
+    test $0x20, %al
+    jz 1b
+    pop %eax
+    ret
+
 # Prints %al. All printing keeps every register and the flags.
 .global putc
 putc:

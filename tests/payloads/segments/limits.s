@@ -5,10 +5,10 @@
 # ds: base PAGES, the given limit and kind.
 .macro DATA limit, access, flags
     SETDESC SPARE, PAGES, \limit, \access, \flags
-    mov $SPARE, %eax
-    mov %eax, %es
 .endm
 .macro AT title, instruction:vararg
+    mov $SPARE, %eax                    # a fault left flat segments
+    mov %eax, %es
     TRY "\title"
     \instruction
     END
@@ -45,6 +45,8 @@ main:
     AT "expand-down by pages, below", movb %es:0xfff, %al
     AT "expand-down by pages, above", movb %es:0x1000, %al
     DATA 0x1f, 0x93, 4
+    mov $SPARE, %eax
+    mov %eax, %es
     TRY "string stops at the limit"
     mov $PAGES + 0x100, %esi
     mov $0x1c, %edi
@@ -54,16 +56,16 @@ main:
     SHOW ecx, %ecx
     SHOW edi, %edi
     NL
-    AT "stack segment", movl %ss:-2, %eax
     SETDESC SPARE+8, 0, 0x3ffff, 0x93, 4
-    TRY "push below the limit of a stack"
+    TRY "across the limit of the stack segment"
     mov $SPARE + 8, %eax
-    mov $0x40002, %esp
+    mov $0x20000, %esp
     mov %eax, %ss
-    push %eax
+    mov %ss:0x3fffe, %eax
     END
     TRY "ebp goes by the stack segment"
     mov $SPARE + 8, %eax
+    mov $0x20000, %esp
     mov %eax, %ss
     mov $0x40000, %ebp
     movb (%ebp), %al

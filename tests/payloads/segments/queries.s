@@ -78,6 +78,7 @@ ask:
     mov $0xeeeeeeee, %eax
     lar %ecx, %eax
     jnz 1f
+    and $0xf0ff00, %eax                             # the limit's bits are undefined
     SHOW lar, %eax
 1:  mov $0xeeeeeeee, %eax
     lsl %ecx, %eax
