@@ -34,7 +34,6 @@ pub struct Replayer<I, R> {
     /// Lines about the last entries, oldest first.
     recent: VecDeque<String>,
     last_equal: Option<Stamp>,
-    checking: bool,
     input: PhantomData<fn() -> I>,
 }
 
@@ -46,19 +45,7 @@ impl<I: Input, R: Read + Seek> Replayer<I, R> {
     pub fn new(mut journal: JournalReader<R>) -> Result<Self, JournalError> {
         journal.rewind(0)?;
         let head = journal.next_entry()?;
-        Ok(Self {
-            journal,
-            head,
-            recent: VecDeque::new(),
-            last_equal: None,
-            checking: true,
-            input: PhantomData,
-        })
-    }
-
-    /// Whether digests on the way are compared (they are, at first); the one at the end always is.
-    pub fn set_checking(&mut self, checking: bool) {
-        self.checking = checking;
+        Ok(Self { journal, head, recent: VecDeque::new(), last_equal: None, input: PhantomData })
     }
 
     /// The recording.
@@ -123,35 +110,32 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
     }
 
     fn due(&mut self, now: Stamp) -> Result<Due<I>, SeamError> {
-        loop {
-            let Some(head) = &self.head else { return Ok(Due::Cut(self.cut())) };
-            let expected = head.stamp;
-            if expected.position > now.position {
-                return Ok(Due::Nothing);
-            }
-            if expected.position < now.position || expected.time < now.time {
-                return Err(self.diverged(now, Difference::Overrun { expected }));
-            }
-            if expected.time > now.time {
-                return Ok(Due::Sleep(expected.time));
-            }
-            match &head.body {
-                Body::Input { source, payload } => {
-                    if !I::SOURCES.contains(&source.as_str()) {
-                        return Err(JournalError::UnknownSource(source.clone()).into());
-                    }
-                    let input: I = codec::from_bytes(payload).map_err(JournalError::Codec)?;
-                    if input.source() != source {
-                        return Err(JournalError::UnknownSource(source.clone()).into());
-                    }
-                    self.advance()?;
-                    return Ok(Due::Input(Admitted::new(input, now)));
+        let Some(head) = &self.head else { return Ok(Due::Cut(self.cut())) };
+        let expected = head.stamp;
+        if expected.position > now.position {
+            return Ok(Due::Nothing);
+        }
+        if expected.position < now.position || expected.time < now.time {
+            return Err(self.diverged(now, Difference::Overrun { expected }));
+        }
+        if expected.time > now.time {
+            return Ok(Due::Sleep(expected.time));
+        }
+        match &head.body {
+            Body::Input { source, payload } => {
+                if !I::SOURCES.contains(&source.as_str()) {
+                    return Err(JournalError::UnknownSource(source.clone()).into());
                 }
-                Body::Digest(_) if !self.checking => self.advance()?,
-                Body::Digest(_) => return Ok(Due::Digest),
-                Body::End { reason, .. } if reason.is_the_guests() => return Ok(Due::Nothing),
-                Body::End { reason, .. } => return Ok(Due::End(*reason)),
+                let input: I = codec::from_bytes(payload).map_err(JournalError::Codec)?;
+                if input.source() != source {
+                    return Err(JournalError::UnknownSource(source.clone()).into());
+                }
+                self.advance()?;
+                return Ok(Due::Input(Admitted::new(input, now)));
             }
+            Body::Digest(_) => return Ok(Due::Digest),
+            Body::End { reason, .. } if reason.is_the_guests() => return Ok(Due::Nothing),
+            Body::End { reason, .. } => return Ok(Due::End(*reason)),
         }
     }
 

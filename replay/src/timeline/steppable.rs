@@ -59,6 +59,9 @@ pub trait Steppable {
     /// Puts the machine into a state that [`save`](Self::save) gave.
     fn restore(&mut self, state: &Self::Snapshot);
 
-    /// The digest of the machine's whole state, by parts. Takes `&mut self` for the sake of remembered page hashes.
+    /// The digest of the machine's whole state, by parts.
+    ///
+    /// Taken at the recorded positions in every replay, never left out: a machine may put what its digest does not cover
+    /// (stale TLB entries) into a known state here, and for that it takes `&mut self`.
     fn digest(&mut self) -> MachineDigest;
 }
