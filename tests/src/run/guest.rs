@@ -72,7 +72,10 @@ pub const QEMU_CPU: &str = "SandyBridge,model=28,stepping=10,-avx,-aes,-pclmulqd
 #[must_use]
 pub fn qemu(guest: &Guest) -> Command {
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-M", "pc", "-accel", "tcg", "-cpu", QEMU_CPU, "-display", "none", "-serial", "stdio", "-serial", "null"]);
+    command.args([
+        "-M", "pc", "-accel", "tcg", "-cpu", QEMU_CPU, "-display", "none", "-serial", "stdio", "-serial",
+        "null",
+    ]);
     command.args([
         "-monitor",
         "none",
