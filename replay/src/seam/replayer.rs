@@ -131,11 +131,11 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
                     return Err(JournalError::UnknownSource(source.clone()).into());
                 }
                 self.advance()?;
-                return Ok(Due::Input(Admitted::new(input, now)));
+                Ok(Due::Input(Admitted::new(input, now)))
             }
-            Body::Digest(_) => return Ok(Due::Digest),
-            Body::End { reason, .. } if reason.is_the_guests() => return Ok(Due::Nothing),
-            Body::End { reason, .. } => return Ok(Due::End(*reason)),
+            Body::Digest(_) => Ok(Due::Digest),
+            Body::End { reason, .. } if reason.is_the_guests() => Ok(Due::Nothing),
+            Body::End { reason, .. } => Ok(Due::End(*reason)),
         }
     }
 
