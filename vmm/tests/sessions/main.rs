@@ -1,0 +1,274 @@
+//! The program as people and scripts use it: on terminals, pipes, files and sockets, ended in every way.
+
+mod guest;
+mod terminal;
+
+use rustix::process::Signal;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::{TempDir, tempdir};
+use terminal::Terminal;
+
+fn rrvmm(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rrvmm"));
+    command.args(arguments);
+    command
+}
+
+/// `rrvmm VERB` with the echoing guest.
+fn echo(directory: &TempDir, verb: &str, arguments: &[&str]) -> Command {
+    let mut command = rrvmm(&[verb, "--memory", "16M", "--kernel"]);
+    command.arg(guest::write(directory)).args(arguments);
+    command
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs with `typed` on a pipe as standard input.
+fn with_input(command: &mut Command, typed: &[u8]) -> Output {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let typed = typed.to_vec();
+    let writer = std::thread::spawn(move || stdin.write_all(&typed));
+    let output = child.wait_with_output().unwrap();
+    // The guest may leave before it has read all of it.
+    let _ = writer.join().unwrap();
+    output
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn info(recording: &Path) -> serde_json::Value {
+    let output = rrvmm(&["info", "--json", text(recording)]).output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn the_demo_shows_what_it_says() {
+    let output = rrvmm(&["demo"]).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", errors(&output));
+    let (first, second) = output.stdout.split_at(output.stdout.len() / 2);
+    assert_eq!(first, second, "the replay's console is the recording's");
+    assert!(String::from_utf8_lossy(first).contains("primes below 1000000: 78498\n"));
+    assert!(errors(&output).contains("every digest of the replay was equal"));
+}
+
+#[test]
+fn a_terminal_is_raw_while_the_guest_has_it() {
+    let directory = tempdir().unwrap();
+    let mut terminal = Terminal::run(&mut echo(&directory, "run", &[]));
+    terminal.wait_for_raw_mode();
+    terminal.type_in(b"\x03\x1a");
+    terminal.expect(b"\x03\x1a");
+    terminal.type_in(b"\x01\x01.");
+    terminal.expect(b"\x01.");
+    terminal.type_in(b"\x01x");
+    let (status, errors, _) = terminal.finish();
+    assert_eq!(status.code(), Some(0));
+    assert!(errors.contains("ended by the user"), "{errors}");
+}
+
+#[test]
+fn what_is_typed_at_a_terminal_is_replayed() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("typed.rrvm");
+    let mut terminal = Terminal::run(&mut echo(&directory, "record", &["-o", text(&recording)]));
+    terminal.wait_for_raw_mode();
+    for (number, word) in ["one ", "two ", "three "].iter().enumerate() {
+        std::thread::sleep(Duration::from_millis(7 * number as u64));
+        terminal.type_in(word.as_bytes());
+        terminal.expect(word.as_bytes());
+    }
+    terminal.type_in(b"q");
+    let (status, errors, seen) = terminal.finish();
+    assert_eq!(status.code(), Some(guest::STATUS), "{errors}");
+    assert_eq!(seen, b"one two three q");
+
+    let replayed = rrvmm(&["replay", text(&recording)]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(replayed.status.code(), Some(guest::STATUS));
+    assert_eq!(replayed.stdout, seen);
+    let verified = rrvmm(&["verify", text(&recording)]).output().unwrap();
+    assert!(verified.status.success());
+    let info = info(&recording);
+    let last = format!("position {} digest {}\n", info["instructions"], info["digest"].as_str().unwrap());
+    assert_eq!(String::from_utf8(verified.stdout).unwrap(), last);
+}
+
+#[test]
+fn a_signal_ends_a_recording_properly() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("stopped.rrvm");
+    let mut terminal = Terminal::run(&mut echo(&directory, "record", &["-o", text(&recording)]));
+    terminal.wait_for_raw_mode();
+    terminal.type_in(b"hello");
+    terminal.expect(b"hello");
+    terminal.signal(Signal::TERM);
+    let (status, errors, _) = terminal.finish();
+    assert_eq!(status.code(), Some(143), "{errors}");
+    let info = info(&recording);
+    assert_eq!((&info["complete"], &info["end"]), (&true.into(), &"signal".into()));
+    let replayed = rrvmm(&["replay", text(&recording)]).output().unwrap();
+    assert_eq!((replayed.status.code(), &replayed.stdout[..]), (Some(0), &b"hello"[..]));
+}
+
+#[test]
+fn a_killed_recording_replays_up_to_its_cut() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("killed.rrvm");
+    let mut terminal = Terminal::run(&mut echo(&directory, "record", &["-o", text(&recording)]));
+    terminal.wait_for_raw_mode();
+    terminal.type_in(b"hello");
+    terminal.expect(b"hello");
+    let start = Instant::now();
+    while std::fs::metadata(&recording).unwrap().len() < 600 && start.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_millis(2500));
+    terminal.signal(Signal::KILL);
+    // Nobody can give a terminal back after that, so its state is not looked at.
+    std::mem::forget(terminal);
+    std::thread::sleep(Duration::from_millis(200));
+    let replayed = rrvmm(&["replay", text(&recording)]).output().unwrap();
+    assert_eq!((replayed.status.code(), &replayed.stdout[..]), (Some(0), &b"hello"[..]));
+    assert!(errors(&replayed).contains("as far as it can be replayed"), "{}", errors(&replayed));
+    assert_eq!(info(&recording)["complete"], false);
+}
+
+#[test]
+fn a_pipe_is_passed_through_whole() {
+    let directory = tempdir().unwrap();
+    let typed: Vec<u8> =
+        (0..30_000u32).map(|n| (n * 7 % 251) as u8).map(|b| if b == b'q' { 0 } else { b }).collect();
+    let typed = [&typed[..], b"q"].concat();
+    let output = with_input(&mut echo(&directory, "run", &[]), &typed);
+    assert_eq!(output.status.code(), Some(guest::STATUS), "{}", errors(&output));
+    assert!(output.stdout == typed);
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run() {
+    let directory = tempdir().unwrap();
+    let mut command = echo(&directory, "run", &["--timeout", "60s"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"nobody reads this\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(stdin);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(!errors(&output).contains("panicked"), "{}", errors(&output));
+}
+
+#[test]
+fn a_reader_that_stalls_does_not_keep_a_signal_away() {
+    let directory = tempdir().unwrap();
+    let mut command = echo(&directory, "run", &[]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    // More than the pipes and the backlog hold together; writing it blocks until the child is gone.
+    let writer = std::thread::spawn(move || stdin.write_all(&vec![b'x'; 8 << 20]));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none(), "waits for its reader");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        assert!(start.elapsed() < Duration::from_secs(60), "does not end");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(143));
+    assert!(writer.join().unwrap().is_err());
+}
+
+#[test]
+fn a_socket_is_a_console() {
+    let directory = tempdir().unwrap();
+    let socket = directory.path().join("com1");
+    let serial = format!("unix={}", text(&socket));
+    let mut child = echo(&directory, "run", &["--serial", &serial]).stdin(Stdio::null()).spawn().unwrap();
+    let start = Instant::now();
+    let mut client = loop {
+        match UnixStream::connect(&socket) {
+            Ok(client) => break client,
+            Err(error) => assert!(start.elapsed() < Duration::from_secs(60), "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    client.write_all(b"through a socket: q").unwrap();
+    let mut heard = String::new();
+    client.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "through a socket: q");
+    assert_eq!(child.wait().unwrap().code(), Some(guest::STATUS));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn time_and_position_limits_end_a_run() {
+    let directory = tempdir().unwrap();
+    let output = echo(&directory, "run", &["--timeout", "300ms"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(124), "{}", errors(&output));
+    assert!(errors(&output).contains("out of time"));
+    let until = ["--until", "1_000_000", "--stats"];
+    let output = echo(&directory, "run", &until).stdin(Stdio::null()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    assert!(errors(&output).contains("after 1,000,000 instructions"), "{}", errors(&output));
+}
+
+#[test]
+fn full_disks_are_errors_that_name_the_file() {
+    let directory = tempdir().unwrap();
+    let arguments = ["-o", "/dev/full", "--force", "--timeout", "5s"];
+    let output = with_input(&mut echo(&directory, "record", &arguments), b"abc");
+    assert_eq!(output.status.code(), Some(1), "{}", errors(&output));
+    let message = errors(&output);
+    assert!(message.contains("/dev/full") && message.contains("No space left"), "{message}");
+}
+
+#[test]
+fn a_recording_is_not_overwritten_by_accident() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("kept.rrvm");
+    std::fs::write(&recording, "precious").unwrap();
+    let output = with_input(&mut echo(&directory, "record", &["-o", text(&recording)]), b"q");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("--force"));
+    assert_eq!(std::fs::read(&recording).unwrap(), b"precious");
+    // A machine that cannot start leaves the old recording alone even with --force.
+    let broken = ["record", "--kernel", "/dev/null", "--force", "-o", text(&recording)];
+    assert_eq!(with_input(&mut rrvmm(&broken), b"").status.code(), Some(1));
+    assert_eq!(std::fs::read(&recording).unwrap(), b"precious");
+    let forced = ["--force", "-o", text(&recording)];
+    let output = with_input(&mut echo(&directory, "record", &forced), b"q");
+    assert_eq!(output.status.code(), Some(guest::STATUS), "{}", errors(&output));
+    assert_eq!(info(&recording)["complete"], true);
+}
+
+#[test]
+fn a_recording_needs_no_other_file() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("echo.rrvm");
+    let recorded = with_input(&mut echo(&directory, "record", &["-o", text(&recording)]), b"selfcontained q");
+    let elsewhere = tempdir().unwrap();
+    let moved = elsewhere.path().join("moved.rrvm");
+    std::fs::copy(&recording, &moved).unwrap();
+    drop(directory);
+    let replayed = rrvmm(&["replay", text(&moved)]).output().unwrap();
+    assert_eq!(replayed.stdout, recorded.stdout);
+    let events = rrvmm(&["events", text(&moved)]).output().unwrap();
+    let events = String::from_utf8(events.stdout).unwrap();
+    assert!(events.contains("serial0") && events.contains("wall clock"), "{events}");
+}
