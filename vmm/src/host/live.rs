@@ -38,6 +38,8 @@ pub enum HostEvent {
 pub struct Live {
     outputs: Outputs,
     sources: Vec<(u8, ConsoleSpec, Source)>,
+    /// Bit by console: it has input enough.
+    held: u8,
     signals: Signals,
     /// The end of the session has been asked for already, and said.
     stop_seen: bool,
@@ -84,12 +86,18 @@ impl Live {
             outputs.add(spec.clone(), sink);
             sources.extend(source.map(|source| (number as u8, spec.clone(), source)));
         }
-        Ok(Self { outputs, sources, signals: signals.clone(), stop_seen: false })
+        Ok(Self { outputs, sources, held: 0, signals: signals.clone(), stop_seen: false })
     }
 
     /// The output side.
     pub fn outputs(&mut self) -> &mut Outputs {
         &mut self.outputs
+    }
+
+    /// Leaves what comes for `console` outside, or no longer. A terminal is read all the same, for its escape keys.
+    pub fn hold_back(&mut self, console: u8, hold: bool) {
+        let bit = 1u8.checked_shl(console.into()).unwrap_or(0);
+        self.held = if hold { self.held | bit } else { self.held & !bit };
     }
 
     /// Whether input may still come. When the guest waits and this is false, it waits for ever.
@@ -139,7 +147,9 @@ impl Live {
     /// Waits until anything that could be of interest is ready.
     fn wait_ready(&mut self, timeout: Option<Duration>) -> Result<(), HostError> {
         let mut owned: Vec<(OwnedFd, PollFlags)> = Vec::new();
-        for (_, _, source) in &self.sources {
+        for (_, _, source) in
+            self.sources.iter().filter(|(console, _, source)| source.is_read(self.held, *console))
+        {
             owned.push((source.wait_fd().map_err(HostError::Wait)?, PollFlags::IN));
         }
         let mut failed = None;
@@ -171,6 +181,9 @@ impl Live {
         }
         let mut ended = Vec::new();
         for (index, (console, spec, source)) in self.sources.iter_mut().enumerate() {
+            if !source.is_read(self.held, *console) {
+                continue;
+            }
             let failed = |error| HostError::Read { from: spec.clone(), source: error };
             if !source.read_into(*console, &mut events).map_err(failed)? {
                 ended.push(index);
@@ -190,6 +203,11 @@ impl Live {
 }
 
 impl Source {
+    fn is_read(&self, held: u8, console: u8) -> bool {
+        let is_terminal = matches!(self, Source::Stdin { terminal: Some(_), .. });
+        is_terminal || held.checked_shr(console.into()).unwrap_or(0) & 1 == 0
+    }
+
     fn wait_fd(&self) -> io::Result<OwnedFd> {
         match self {
             Source::Stdin { .. } => io::stdin().as_fd().try_clone_to_owned(),
@@ -314,6 +332,21 @@ mod tests {
         let mut got = [0; 3];
         client.read_exact(&mut got).unwrap();
         assert_eq!(&got, b"b\r\n");
+    }
+
+    #[test]
+    fn what_is_held_back_comes_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let specs = [ConsoleSpec::Unix(path.clone())];
+        let mut live = Live::open(&specs, &Signals::watch().unwrap(), Deadline::default()).unwrap();
+        let mut client = UnixStream::connect(&path).unwrap();
+        client.write_all(b"later").unwrap();
+        live.hold_back(0, true);
+        assert_eq!(live.wait(Some(Duration::from_millis(20))).unwrap(), []);
+        assert!(live.has_input());
+        live.hold_back(0, false);
+        assert_eq!(live.wait(SOON).unwrap(), typed(b"later"));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rrvmm_devices::{Input, Output};
 use rrvmm_replay::{EndReason, Position};
 
 use super::host::{Host, Polled};
+use super::machine::FullPorts;
 use crate::host::{HostError, HostEvent, Live, Outputs, Signals};
 
 /// Console that shows the bytes of the debug console port; the serial ports are 0 and 1.
@@ -43,7 +44,10 @@ impl Host for LiveConsoles {
         self.since.elapsed()
     }
 
-    fn poll(&mut self) -> Result<Polled<Input>, HostError> {
+    fn poll(&mut self, full: FullPorts) -> Result<Polled<Input>, HostError> {
+        for (port, full) in (0..).zip(full) {
+            self.live.hold_back(port, full);
+        }
         if self.waiting.is_empty() {
             self.waiting.extend(self.live.poll()?);
         }
@@ -106,7 +110,7 @@ impl<P: FnMut(Position)> Host for ReplayConsoles<P> {
         self.since.elapsed()
     }
 
-    fn poll(&mut self) -> Result<Polled<Infallible>, HostError> {
+    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Infallible>, HostError> {
         self.outputs.flush()?;
         Ok(if self.signals.stop_requested().is_some() {
             Polled::Stop(EndReason::Signal)

@@ -108,7 +108,7 @@ where
             self.last_flush = now;
         }
         loop {
-            match self.host.poll()? {
+            match self.host.poll(self.machine.full_ports())? {
                 Polled::Nothing => return Ok(None),
                 Polled::Stop(reason) => return Ok(Some(reason)),
                 Polled::Input(offer) => {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rrvmm_devices::Output;
 use rrvmm_replay::{EndReason, Position};
 
+use super::machine::FullPorts;
 use crate::host::HostError;
 
 /// What the host has for a session at a moment.
@@ -32,9 +33,11 @@ pub trait Host {
 
     /// The next input or wish, without waiting. Called again until it gives [`Polled::Nothing`].
     ///
+    /// What is for a port of `full` stays outside, as far as it has not been read already.
+    ///
     /// # Errors
     /// A host backend failed for good.
-    fn poll(&mut self) -> Result<Polled<Self::Offer>, HostError>;
+    fn poll(&mut self, full: FullPorts) -> Result<Polled<Self::Offer>, HostError>;
 
     /// Waits until [`poll`](Host::poll) has something, or for `limit`. It may come back early.
     ///
@@ -80,7 +83,7 @@ impl Host for Nobody {
         self.0.elapsed()
     }
 
-    fn poll(&mut self) -> Result<Polled<Infallible>, HostError> {
+    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Infallible>, HostError> {
         Ok(Polled::Nothing)
     }
 

@@ -28,7 +28,7 @@ pub use events::{Detail, Event, events};
 pub use host::{Host, Nobody, Polled};
 pub use info::Info;
 pub use live::{record, run};
-pub use machine::Machine;
+pub use machine::{FullPorts, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, verify};
 pub use setup::{MachineConfig, Setup};

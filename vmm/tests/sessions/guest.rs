@@ -1,12 +1,19 @@
-//! A guest that echoes what comes in at COM1 until it has echoed a `q`; then it leaves with status 33.
+//! Two guests: one echoes what comes in at COM1 until it has echoed a `q`, then leaves with status 33; the other never stops
+//! writing to the debug console.
 
 use std::path::PathBuf;
+use tempfile::TempDir;
 
-/// What the guest exits with.
+/// What the echoing guest exits with.
 pub const STATUS: i32 = 0x10 * 2 + 1;
 
 const LOAD: u32 = 0x10_0000;
-const CODE: &[u8] = &[
+const FLOOD: &[u8] = &[
+    0xB0, b'x', // start: mov $'x', %al
+    0xE6, 0xE9, // again: out %al, $0xe9
+    0xEB, 0xFC, //        jmp again
+];
+const ECHO: &[u8] = &[
     0xBA, 0xFD, 0x03, 0x00, 0x00, // start: mov $0x3fd, %edx (line status)
     0xEC, //                        wait:  in %dx, %al
     0xA8, 0x01, //                         test $1, %al
@@ -21,17 +28,24 @@ const CODE: &[u8] = &[
     0xF4, //                               hlt
 ];
 
-/// The guest as a Multiboot image.
-pub fn image() -> Vec<u8> {
+/// Writes the echoing guest into `directory`.
+pub fn echo(directory: &TempDir) -> PathBuf {
+    write(directory, "echo", ECHO)
+}
+
+/// Writes the guest that never stops into `directory`.
+pub fn flood(directory: &TempDir) -> PathBuf {
+    write(directory, "flood", FLOOD)
+}
+
+/// A Multiboot image that is loaded by the addresses in its header.
+fn write(directory: &TempDir, name: &str, code: &[u8]) -> PathBuf {
     let flags = 1u32 << 16;
     let checksum = 0u32.wrapping_sub(0x1BAD_B002).wrapping_sub(flags);
     let header = [0x1BAD_B002, flags, checksum, LOAD, LOAD, 0, 0, LOAD + 32];
-    header.iter().flat_map(|word: &u32| word.to_le_bytes()).chain(CODE.iter().copied()).collect()
-}
-
-/// Writes the image into `directory`.
-pub fn write(directory: &tempfile::TempDir) -> PathBuf {
-    let path = directory.path().join("echo");
-    std::fs::write(&path, image()).unwrap();
+    let image: Vec<u8> =
+        header.iter().flat_map(|word: &u32| word.to_le_bytes()).chain(code.iter().copied()).collect();
+    let path = directory.path().join(name);
+    std::fs::write(&path, image).unwrap();
     path
 }

@@ -12,7 +12,7 @@ use rrvmm_replay::{
 
 use crate::host::HostError;
 use crate::loader::{BootSource, Module};
-use crate::session::{Host, Machine, Polled, Setup};
+use crate::session::{FullPorts, Host, Machine, Polled, Setup};
 
 pub(super) fn setup() -> Setup {
     Setup {
@@ -165,6 +165,10 @@ impl Machine for Echo {
         outputs.append(&mut self.outputs);
     }
 
+    fn full_ports(&self) -> FullPorts {
+        FullPorts::default()
+    }
+
     fn describe_cpus(&self) -> String {
         format!("echo at {}", self.now)
     }
@@ -219,7 +223,7 @@ impl Host for Script {
         self.clock.get()
     }
 
-    fn poll(&mut self) -> Result<Polled<Input>, HostError> {
+    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Input>, HostError> {
         if self.quit.is_some_and(|quit| quit <= self.clock.get()) {
             return Ok(Polled::Stop(EndReason::Quit));
         }
@@ -264,7 +268,7 @@ impl Host for Played {
         Duration::ZERO
     }
 
-    fn poll(&mut self) -> Result<Polled<Infallible>, HostError> {
+    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Infallible>, HostError> {
         Ok(Polled::Nothing)
     }
 
