@@ -25,7 +25,7 @@ pub const IOAPIC_BASE: u64 = 0xfec0_0000;
 pub const HPET_BASE: u64 = 0xfed0_0000;
 /// Registers of the local APIC, unless the guest moves them.
 pub const LAPIC_BASE: u64 = 0xfee0_0000;
-/// The ACPI power management block's ports.
+/// The ACPI power management block's ports, unless firmware moves them.
 pub const PM_BASE: u16 = 0x600;
 /// The interrupt line of ACPI events.
 pub const SCI_IRQ: u8 = 9;

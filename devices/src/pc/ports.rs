@@ -4,12 +4,12 @@ use crate::bus::Width;
 use crate::chips::i8042::Effects;
 use crate::fw_cfg;
 use crate::output::Output;
-use crate::pc::{PM_BASE, Pc, RESET_PORT};
+use crate::pc::{Pc, RESET_PORT};
 use crate::pci::Space;
 use rrvmm_replay::VirtualTime;
 
-const PM_END: u16 = PM_BASE + 0x3f;
-const PM_TIMER_PORT: u16 = PM_BASE + 8;
+/// Offset of the timer in the power management ports.
+const PM_TIMER: u16 = 8;
 /// Where the PIIX4's general purpose event block is.
 const GPE_BASE: u16 = 0xafe0;
 const PCI_ADDRESS_PORT: u16 = 0xcf8;
@@ -28,7 +28,7 @@ impl Pc {
         if port == PCI_ADDRESS_PORT && width == Width::B4 {
             return self.state.pci.read_address();
         }
-        if port == PM_TIMER_PORT && width == Width::B4 {
+        if width == Width::B4 && self.state.pci.power_management().decode(port) == Some(PM_TIMER) {
             return self.state.pm.timer(now);
         }
         if let Some(value) = self.read_bar(now, Space::Io, u64::from(port), width) {
@@ -89,12 +89,6 @@ impl Pc {
             0xe9 | 0x402 => DEBUG_CONSOLE_PRESENT,
             0x510 => 0,
             0x511 => self.state.fw_cfg.read(&self.fw_cfg_items),
-            PM_BASE..=PM_END => {
-                self.catch_up(now);
-                let value = self.state.pm.read(now, port - PM_BASE);
-                self.settle();
-                value
-            }
             GPE_BASE..=0xafe3 => self.state.pm.read_gpe(port - GPE_BASE),
             RESET_PORT => self.state.reset_control,
             0xcfc..=0xcff => self.state.pci.read_data((port & 3) as u8),
@@ -143,7 +137,6 @@ impl Pc {
             }
             0xe9 | 0x402 => self.outputs.push(Output::DebugConsole(value)),
             0x511 => {}
-            PM_BASE..=PM_END => self.write_pm(now, port - PM_BASE, value),
             GPE_BASE..=0xafe3 => self.state.pm.write_gpe(port - GPE_BASE, value),
             RESET_PORT => self.write_reset_control(value),
             0xcfc..=0xcff => self.write_pci_data(port, value),
@@ -226,6 +219,12 @@ impl Pc {
     }
 
     fn read_elsewhere(&mut self, now: VirtualTime, port: u16) -> u8 {
+        if let Some(offset) = self.state.pci.power_management().decode(port) {
+            self.catch_up(now);
+            let value = self.state.pm.read(now, offset);
+            self.settle();
+            return value;
+        }
         if let Some(value) = self.read_bar(now, Space::Io, u64::from(port), Width::B1) {
             return value as u8;
         }
@@ -236,7 +235,9 @@ impl Pc {
     }
 
     fn write_elsewhere(&mut self, now: VirtualTime, port: u16, value: u8) {
-        if !self.write_bar(now, Space::Io, u64::from(port), Width::B1, u64::from(value))
+        if let Some(offset) = self.state.pci.power_management().decode(port) {
+            self.write_pm(now, offset, value);
+        } else if !self.write_bar(now, Space::Io, u64::from(port), Width::B1, u64::from(value))
             && !known_absent(port)
         {
             self.state.unclaimed.ports += 1;

@@ -121,6 +121,12 @@ impl PciBus {
         &self.isa_bridge
     }
 
+    /// The power management function.
+    #[must_use]
+    pub fn power_management(&self) -> &Piix4Pm {
+        &self.power_management
+    }
+
     /// Reads the configuration address register (port 0xCF8).
     #[must_use]
     pub fn read_address(&self) -> u32 {
