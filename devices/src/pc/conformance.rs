@@ -116,10 +116,53 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// What sets a part of the board going, as a driver would.
+fn setup() -> impl Strategy<Value = Vec<Event>> {
+    let bytes = |writes: &[(u16, u32)]| {
+        writes.iter().map(|(port, value)| Event::Write(*port, Width::B1, *value)).collect()
+    };
+    let dwords = |writes: &[(u64, u64)]| -> Vec<Event> {
+        writes.iter().map(|(at, value)| Event::MemoryWrite(*at, Width::B4, *value)).collect()
+    };
+    let pic: Vec<Event> = bytes(&[
+        (0x20, 0x11),
+        (0x21, 0x20),
+        (0x21, 4),
+        (0x21, 1),
+        (0xa0, 0x11),
+        (0xa1, 0x28),
+        (0xa1, 2),
+        (0xa1, 1),
+        (0x21, 0),
+        (0xa1, 0),
+    ]);
+    let pit: Vec<Event> = bytes(&[(0x43, 0x34), (0x40, 0x00), (0x40, 0x01)]);
+    let rtc: Vec<Event> = bytes(&[(0x70, 0x0a), (0x71, 0x23), (0x70, 0x0b), (0x71, 0x72)]);
+    let mut uart: Vec<Event> = bytes(&[(0x3fb, 3), (0x3fa, 0x81), (0x3f9, 1), (0x3fc, 0x0b)]);
+    uart.push(Event::Serial(0, b"some bytes that arrive".to_vec()));
+    let mut apics = dwords(&[(0xfee0_00f0, 0x1ff)]);
+    for (pin, entry) in [(2, 0x30), (4, 0x34), (8, 0x38), (9, 0x8039), (20, 0x8054)] {
+        apics.extend(dwords(&[(0xfec0_0000, 0x10 + 2 * pin), (0xfec0_0010, entry)]));
+    }
+    let timer = dwords(&[(0xfee0_0320, 0x2_0031), (0xfee0_03e0, 3), (0xfee0_0380, 5000)]);
+    let hpet = dwords(&[
+        (0xfed0_0010, 1),
+        (0xfed0_0100, 0x284e),
+        (0xfed0_0108, 3000),
+        (0xfed0_0128, 9000),
+        (0xfed0_0010, 3),
+        (0xfed0_0120, 0x2804),
+    ]);
+    prop::sample::select(vec![pic, pit, rtc, uart, apics, timer, hpet])
+}
+
 /// Events with the time that passes before each.
 fn history() -> impl Strategy<Value = Vec<(u64, Event)>> {
-    let pause = prop_oneof![6 => 0u64..2_000, 3 => 0u64..2_000_000, 1 => 0u64..3_000_000_000];
-    prop::collection::vec((pause, event()), 1..80)
+    let pause = || prop_oneof![6 => 0u64..2_000, 3 => 0u64..2_000_000, 1 => 0u64..3_000_000_000];
+    let setups = prop::collection::vec(setup(), 0..6).prop_map(|setups| setups.concat());
+    let start = setups.prop_map(|events| events.into_iter().map(|event| (100, event)).collect::<Vec<_>>());
+    let then = prop::collection::vec((pause(), event()), 1..80);
+    (start, then).prop_map(|(start, then)| [start, then].concat())
 }
 
 fn board(firmware: bool) -> Pc {
@@ -135,15 +178,21 @@ struct Seen {
 }
 
 /// Lets time pass as an engine does: stopping at each deadline. Long pauses stop at the first ones only, and end early.
-fn pass(pc: &mut Pc, now: &mut u64, pause: u64, seen: &mut Seen) {
+/// `stop` is one more instant to stop at, which nobody must notice.
+fn pass(pc: &mut Pc, now: &mut u64, pause: u64, stop: Option<u64>, seen: &mut Seen) {
     let end = *now + pause;
+    let mut stop = stop.map(|after| *now + after % (pause + 1));
     for _ in 0..20 {
-        let Some(due) = pc.next_deadline().filter(|due| due.ns() <= end) else {
+        let due = pc.next_deadline().filter(|due| due.ns() <= end);
+        if let Some(at) = stop.take_if(|at| due.is_none_or(|due| *at < due.ns())) {
+            pc.advance(VirtualTime::from_ns(at));
+        }
+        let Some(due) = due else {
             *now = end;
             return;
         };
-        assert!(due.ns() > *now || pc.attention, "a deadline at {due} has passed at {now}");
-        *now = due.ns().max(*now);
+        assert!(due.ns() > *now, "a deadline at {due} has passed at {now}");
+        *now = due.ns();
         pc.advance(due);
         seen.interrupts.push((*now, pc.interrupt_pending()));
         assert!(pc.next_deadline().is_none_or(|next| next > due), "{:?} is due for ever", pc.next_deadline());
@@ -171,18 +220,28 @@ fn happen(pc: &mut Pc, ns: u64, event: &Event, seen: &mut Seen) {
     seen.outputs.extend(pc.take_outputs());
 }
 
-/// Runs a history. `disturb` is called between events with the board and the time.
-fn run(firmware: bool, history: &[(u64, Event)], mut disturb: impl FnMut(&mut Pc, u64)) -> (PcState, Seen) {
+/// Runs a history. `stop` says whether to stop once more in the pause before event `n`, and `disturb` is called after it.
+fn run(
+    firmware: bool,
+    history: &[(u64, Event)],
+    stop: impl Fn(usize) -> Option<u64>,
+    mut disturb: impl FnMut(&mut Pc, usize),
+) -> (PcState, Seen) {
     let mut pc = board(firmware);
     let mut seen = Seen::default();
     let mut now = 0;
-    for (pause, event) in history {
-        pass(&mut pc, &mut now, *pause, &mut seen);
+    for (n, (pause, event)) in history.iter().enumerate() {
+        pass(&mut pc, &mut now, *pause, stop(n), &mut seen);
         happen(&mut pc, now, event, &mut seen);
-        disturb(&mut pc, now);
+        disturb(&mut pc, n);
     }
     pc.advance(VirtualTime::from_ns(now));
     (pc.save(), seen)
+}
+
+/// Runs a history as it is.
+fn run_plainly(firmware: bool, history: &[(u64, Event)]) -> (PcState, Seen) {
+    run(firmware, history, |_| None, |_, _| ())
 }
 
 proptest! {
@@ -191,28 +250,20 @@ proptest! {
     /// Whatever the guest does, nothing panics, no deadline lies in the past (asserted in `pass`), and a second run agrees.
     #[test]
     fn any_history_is_repeatable(history in history(), firmware: bool) {
-        prop_assert_eq!(run(firmware, &history, |_, _| ()), run(firmware, &history, |_, _| ()));
+        prop_assert_eq!(run_plainly(firmware, &history), run_plainly(firmware, &history));
     }
 
     /// How often the engine stops makes no difference to the guest, nor to the saved state.
     #[test]
-    fn advancing_more_often_changes_nothing(history in history(), firmware: bool, stops: u64) {
-        let mut n = 0;
-        let stopping = |pc: &mut Pc, now: u64| {
-            n += 1;
-            if stops >> (n % 64) & 1 != 0 {
-                pc.advance(VirtualTime::from_ns(now));
-            }
-        };
-        prop_assert_eq!(run(firmware, &history, stopping), run(firmware, &history, |_, _| ()));
+    fn advancing_more_often_changes_nothing(history in history(), firmware: bool, stops in prop::collection::vec(any::<u64>(), 8)) {
+        let stop = |n: usize| Some(stops[n % 8]).filter(|at| at & 1 != 0);
+        prop_assert_eq!(run(firmware, &history, stop, |_, _| ()), run_plainly(firmware, &history));
     }
 
     /// A state can be saved anywhere, goes through bytes, and a board that loads it goes on as the first would have.
     #[test]
     fn saving_and_loading_changes_nothing(history in history(), firmware: bool, saves: u64) {
-        let mut n = 0;
-        let saving = |pc: &mut Pc, _: u64| {
-            n += 1;
+        let saving = |pc: &mut Pc, n: usize| {
             if saves >> (n % 64) & 1 != 0 {
                 let saved = pc.save();
                 let bytes = bincode::serde::encode_to_vec(&saved, bincode::config::standard()).unwrap();
@@ -228,7 +279,7 @@ proptest! {
                 *pc = other;
             }
         };
-        prop_assert_eq!(run(firmware, &history, saving), run(firmware, &history, |_, _| ()));
+        prop_assert_eq!(run(firmware, &history, |_| None, saving), run_plainly(firmware, &history));
     }
 
     /// A wide access to a byte-wide device is the bytes of its ports, lowest first.
@@ -236,7 +287,7 @@ proptest! {
     fn wide_accesses_are_split(history in history(), at in prop::sample::select(SPLIT), value: u32) {
         let (port, width) = at;
         let now = VirtualTime::from_ns(10_000_000_000_000);
-        let (state, _) = run(true, &history, |_, _| ());
+        let (state, _) = run_plainly(true, &history);
         let (mut whole, mut split) = (board(true), board(true));
         whole.load(&state).unwrap();
         split.load(&state).unwrap();
@@ -254,7 +305,7 @@ proptest! {
     /// Bytes that are not a state give an error or a state, never a panic, and a board that loads one survives it.
     #[test]
     fn damaged_states_do_no_harm(history in history(), flips in prop::collection::vec((any::<u32>(), 0u8..8), 1..4)) {
-        let (state, _) = run(true, &history, |_, _| ());
+        let (state, _) = run_plainly(true, &history);
         let mut bytes = bincode::serde::encode_to_vec(&state, bincode::config::standard()).unwrap();
         let len = bytes.len();
         for (at, bit) in flips {

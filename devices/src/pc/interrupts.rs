@@ -46,6 +46,13 @@ impl Pc {
         self.drive_uart(1);
     }
 
+    /// Brings a serial port to `now`: an interrupt that nobody was stopped for has to reach the latches before an access
+    /// takes it back.
+    pub(crate) fn catch_up_uart(&mut self, now: VirtualTime, n: usize) {
+        self.state.uarts[n].advance(now);
+        self.drive_uart(n);
+    }
+
     /// Puts a serial port's interrupt pin on its line. OUT2 gates it.
     pub(crate) fn drive_uart(&mut self, n: usize) {
         let uart = &self.state.uarts[n];

@@ -147,6 +147,7 @@ impl Pc {
 
     fn read_uart(&mut self, now: VirtualTime, n: usize, port: u16) -> u8 {
         let register = (port & 7) as u8;
+        self.catch_up_uart(now, n);
         let value = self.state.uarts[n].read(now, register);
         self.drive_uart(n);
         // Taking a byte out of the FIFO makes room for the next.
@@ -160,6 +161,7 @@ impl Pc {
 
     fn write_uart(&mut self, now: VirtualTime, n: usize, port: u16, value: u8) {
         let register = (port & 7) as u8;
+        self.catch_up_uart(now, n);
         let sent = self.state.uarts[n].write(now, register, value);
         self.drive_uart(n);
         match sent {
