@@ -227,7 +227,11 @@ impl Steppable for PcMachine {
         self.halted() && self.ended.is_none()
     }
 
+    /// A CPU halted with interrupts off sleeps for good: the board has no timer that raises an NMI.
     fn next_deadline(&self) -> Option<VirtualTime> {
+        if self.halted() && !self.accel.interruptible() && !self.nmi {
+            return None;
+        }
         self.board.next_deadline()
     }
 
