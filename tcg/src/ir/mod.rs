@@ -323,6 +323,19 @@ impl<G: Guest> Op<G> {
         }
     }
 
+    /// Whether the block may be left at the end of this op's instruction, though more follow: its slow path reaches a device
+    /// or writes code.
+    fn may_ask_to_leave(&self) -> bool {
+        matches!(
+            self,
+            Op::Load { .. }
+                | Op::LoadSigned { .. }
+                | Op::LoadForWrite { .. }
+                | Op::Store { .. }
+                | Op::Call { .. }
+        )
+    }
+
     /// Whether all six flags are new after this op, whatever they were.
     fn defines_flags(&self) -> bool {
         match self {
@@ -334,16 +347,24 @@ impl<G: Guest> Op<G> {
     }
 }
 
-/// Drops flag computations whose result is overwritten before anybody can look.
-pub fn dead_flags<G: Guest>(ops: &mut [Op<G>]) {
-    let mut live = true;
-    for op in ops.iter_mut().rev() {
-        if op.defines_flags() {
-            if let (Op::Alu { flags, .. }, false) = (&mut *op, live) {
-                *flags = false;
+/// Drops flag computations whose result is overwritten before anybody can look. `starts` are the indices of the first op
+/// of every instruction, in order.
+///
+/// A block is left only at its end, by a fault, and at the end of an instruction whose slow path asked for it.
+pub fn dead_flags<G: Guest>(ops: &mut [Op<G>], starts: impl DoubleEndedIterator<Item = usize>) {
+    let (mut live, mut end) = (true, ops.len());
+    for start in starts.rev() {
+        let insn = &mut ops[start..end];
+        live |= insn.iter().any(Op::may_ask_to_leave);
+        for op in insn.iter_mut().rev() {
+            if op.defines_flags() {
+                if let (Op::Alu { flags, .. }, false) = (&mut *op, live) {
+                    *flags = false;
+                }
+                live = false;
             }
-            live = false;
+            live |= op.needs_flags();
         }
-        live |= op.needs_flags();
+        end = start;
     }
 }

@@ -166,7 +166,7 @@ impl Cpu {
     /// Translates `addr` for `access` in `view`, filling the TLB when RAM is behind it. Returns the physical address.
     ///
     /// # Errors
-    /// #PF, or #GP(0) when not canonical.
+    /// #PF, or [`Exception::NonCanonical`].
     pub fn translate(&mut self, view: usize, addr: u64, access: Access) -> Result<u64, Exception> {
         let e = self.core.tlb.entry(view, addr);
         let tag = match access {
@@ -178,7 +178,7 @@ impl Cpu {
             return Ok(e.phys | addr & !PAGE_MASK);
         }
         if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
-            return Err(Exception::GP0);
+            return Err(Exception::NonCanonical { addr });
         }
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;

@@ -28,6 +28,8 @@ pub enum Exception {
     StackFault(u16),
     /// #GP
     GeneralProtection(u16),
+    /// #GP(0) for a non-canonical address, or #SS(0) where the instruction meant the stack segment: the run loop knows.
+    NonCanonical { addr: u64 },
     /// #PF; `addr` goes to CR2.
     PageFault { addr: u64, code: u16 },
     /// #MF
@@ -59,7 +61,7 @@ impl Exception {
             Exception::InvalidTss(_) => 10,
             Exception::SegmentNotPresent(_) => 11,
             Exception::StackFault(_) => 12,
-            Exception::GeneralProtection(_) => 13,
+            Exception::GeneralProtection(_) | Exception::NonCanonical { .. } => 13,
             Exception::PageFault { .. } => 14,
             Exception::FloatingPoint => 16,
             Exception::AlignmentCheck => 17,
@@ -71,7 +73,7 @@ impl Exception {
     #[must_use]
     pub const fn error_code(self) -> Option<u16> {
         match self {
-            Exception::DoubleFault | Exception::AlignmentCheck => Some(0),
+            Exception::DoubleFault | Exception::AlignmentCheck | Exception::NonCanonical { .. } => Some(0),
             Exception::InvalidTss(c)
             | Exception::SegmentNotPresent(c)
             | Exception::StackFault(c)

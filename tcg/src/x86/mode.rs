@@ -32,6 +32,9 @@ impl Mode {
     /// Long mode is active (64-bit or compatibility code).
     pub const LONG: u32 = 1 << 24;
 
+    /// One instruction a block, and nothing else: where a run must stop in the middle of a longer block.
+    pub const ALONE: u32 = 1 << 25;
+
     #[must_use]
     pub const fn has(self, bit: u32) -> bool {
         self.0 & bit != 0

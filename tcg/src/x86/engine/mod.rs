@@ -84,6 +84,8 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// `interrupt` is the level of the interrupt line.
     pub fn run(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
         let (mut stuck, mut last) = (0, self.cpu.core.count);
+        // Memory may have been written from outside since the last run.
+        self.drop_stale();
         loop {
             if let Some(stop) = self.pause(limit, interrupt) {
                 return stop;
@@ -135,9 +137,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let traced = cpu.sys.eflags & bits::TF != 0;
         cpu.sys.eflags &= !bits::RF;
         cpu.sys.shadow = Shadow::None;
-        let count = cpu.core.count;
-        let limit = count + 1;
-        let result = self.find(mode).and_then(|id| self.enter(bus, id, limit).map(drop));
+        let result = self.find(Mode(mode.0 | Mode::ALONE)).and_then(|id| self.enter(bus, id).map(drop));
         match result {
             Ok(()) => match debug::end_of_instruction(&mut self.cpu, traced) {
                 Some(trap) => Err(trap),
@@ -155,7 +155,10 @@ impl<B: Backend<Cpu>> Engine<B> {
     fn stretch(&mut self, bus: &mut dyn Bus, mode: Mode, limit: u64) -> Result<(), Exception> {
         let mut id = self.find(mode)?;
         loop {
-            let exit = self.enter(bus, id, limit)?;
+            if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
+                return self.one_by_one(bus, Mode(mode.0 | Mode::ALONE), limit);
+            }
+            let exit = self.enter(bus, id)?;
             if self.cpu.core.count >= limit || self.cpu.core.leave {
                 return Ok(());
             }
@@ -167,40 +170,39 @@ impl<B: Backend<Cpu>> Engine<B> {
         }
     }
 
-    /// Runs block `id`, at most to `limit`, and accounts for it.
+    /// As [`Engine::stretch`] in blocks of one instruction: a longer one computes no flags that it overwrites itself, so it
+    /// cannot be left in its middle.
+    fn one_by_one(&mut self, bus: &mut dyn Bus, alone: Mode, limit: u64) -> Result<(), Exception> {
+        loop {
+            let id = self.find(alone)?;
+            let exit = self.enter(bus, id)?;
+            let jumped = matches!(exit, Exit::Chain0 | Exit::Chain1 | Exit::Lookup);
+            if self.cpu.core.count >= limit || self.cpu.core.leave || !jumped {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Runs block `id` and accounts for it.
     #[inline]
-    fn enter(&mut self, bus: &mut dyn Bus, id: u32, limit: u64) -> Result<Exit, Exception> {
+    fn enter(&mut self, bus: &mut dyn Bus, id: u32) -> Result<Exit, Exception> {
         let cpu = &mut self.cpu;
         let entry = &self.cache.blocks[id as usize];
-        let left = limit - cpu.core.count;
-        if u64::from(entry.insns) > left {
-            let n = left as usize;
-            let to = self.backend.bounds(&entry.code)[n] as usize;
-            let exit = self.backend.run(&entry.code, 0, to, cpu, bus);
-            return self.account(bus, id, exit, n, to);
-        }
         let exit = self.backend.run_whole(&entry.code, cpu, bus);
         if exit <= Exit::Lookup {
             cpu.core.insn = 0;
             cpu.core.count += u64::from(entry.insns);
             return Ok(exit);
         }
-        let n = entry.insns as usize;
-        let to = self.backend.bounds(&entry.code)[n] as usize;
-        self.account(bus, id, exit, n, to)
+        self.account(bus, id, exit)
     }
 
-    /// Accounts for a run of block `id`'s first `n` instructions, `to` ops, that ended with `exit`.
-    fn account(
-        &mut self,
-        bus: &mut dyn Bus,
-        id: u32,
-        mut exit: Exit,
-        n: usize,
-        to: usize,
-    ) -> Result<Exit, Exception> {
+    /// Accounts for a run of block `id` that ended with `exit`, which is no jump.
+    fn account(&mut self, bus: &mut dyn Bus, id: u32, mut exit: Exit) -> Result<Exit, Exception> {
         let cpu = &mut self.cpu;
         let entry = &self.cache.blocks[id as usize];
+        let n = entry.insns as usize;
+        let to = self.backend.bounds(&entry.code)[n] as usize;
         let mut done = n;
         if exit == Exit::Attention {
             // The rest of the instruction runs; the request to leave stays.
@@ -219,7 +221,11 @@ impl<B: Backend<Cpu>> Engine<B> {
             Exit::Fault => {
                 cpu.core.count += insn as u64;
                 cpu.core.pc = entry.pc_of(insn);
-                return Err(cpu.fault.take().unwrap_or(Exception::DoubleFault));
+                let fault = cpu.fault.take().unwrap_or(Exception::DoubleFault);
+                return Err(match fault {
+                    Exception::NonCanonical { addr } => translate::non_canonical(cpu, addr),
+                    other => other,
+                });
             }
             Exit::End => {
                 cpu.core.count += done as u64;
@@ -294,7 +300,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         if self.cache.blocks.len() >= MAX_BLOCKS {
             self.forget();
         }
-        let most = if mode.has(Mode::STEP) { 1 } else { translate::MAX_BLOCK };
+        let most = if mode.has(Mode::STEP | Mode::ALONE) { 1 } else { translate::MAX_BLOCK };
         let t = translate::translate(&mut self.cpu, pc, mode, most)?;
         self.stats.blocks += 1;
         self.stats.instructions += t.block.insns.len() as u64;

@@ -87,7 +87,8 @@ fn class(e: Exception) -> Class {
         | Exception::InvalidTss(_)
         | Exception::SegmentNotPresent(_)
         | Exception::StackFault(_)
-        | Exception::GeneralProtection(_) => Class::Contributory,
+        | Exception::GeneralProtection(_)
+        | Exception::NonCanonical { .. } => Class::Contributory,
         Exception::Debug { .. }
         | Exception::Breakpoint { .. }
         | Exception::Overflow { .. }

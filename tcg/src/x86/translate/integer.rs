@@ -2,7 +2,7 @@
 
 use super::{
     helpers,
-    lower::{Lower, Lowered, RAX, RBP, RDX, RSP, file},
+    lower::{Lower, Lowered, RAX, RBP, RDX, RSP, file, high8},
 };
 use crate::ir::{Alu, Bit, Cond, Op, Reg, Shift, Size, Unary, Val};
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
@@ -323,21 +323,30 @@ fn cmpxchg(l: &mut Lower, i: &Instruction) {
     let b = l.read_reg(i.op1_register());
     let (old, new) = (l.temp(), l.temp());
     let compare = Op::Alu { op: Alu::Sub, size, dst: Reg::SINK, a: RAX, b: Val::Reg(old), flags: true };
-    let choose = |l: &mut Lower| {
-        l.op(Op::Mov { size: Size::Q, dst: new, src: Val::Reg(old) });
-        l.op(compare);
-        l.op(Op::CondMov { cond: Cond::E, size: Size::Q, dst: new, src: b });
-    };
     if i.op0_kind() == OpKind::Memory {
         let mem = l.mem(i, u64::from(size.bytes()), true);
         l.op(Op::LoadForWrite { size, dst: old, mem });
-        choose(l);
+        l.op(Op::Mov { size: Size::Q, dst: new, src: Val::Reg(old) });
+        l.op(compare);
+        l.op(Op::CondMov { cond: Cond::E, size: Size::Q, dst: new, src: b });
         l.op(Op::Store { size, mem, src: Val::Reg(new) });
     } else {
         let a = l.read_reg(i.op0_register());
         l.op(Op::Mov { size: Size::Q, dst: old, src: Val::Reg(a) });
-        choose(l);
-        l.write_reg(i.op0_register(), new);
+        l.op(compare);
+        // A register that does not match is left alone, its upper half too.
+        match high8(i.op0_register()) {
+            Some(full) => {
+                l.op(Op::Mov { size: Size::Q, dst: new, src: Val::Reg(full) });
+                l.op(Op::SetHigh8 { dst: new, src: b });
+                l.op(Op::CondMov { cond: Cond::E, size: Size::Q, dst: full, src: new });
+            }
+            None => {
+                l.op(Op::Mov { size: Size::Q, dst: new, src: Val::Reg(a) });
+                l.op(Op::Mov { size, dst: new, src: Val::Reg(b) });
+                l.op(Op::CondMov { cond: Cond::E, size: Size::Q, dst: a, src: new });
+            }
+        }
     }
     // The accumulator changes only on failure; with 32 bits its upper half is kept on success.
     let acc = l.temp();

@@ -287,7 +287,7 @@ pub(super) fn file(r: Register) -> Reg {
 }
 
 /// The full register when `r` is AH, CH, DH or BH.
-fn high8(r: Register) -> Option<Reg> {
+pub(super) fn high8(r: Register) -> Option<Reg> {
     match r {
         Register::AH => Some(Reg(0)),
         Register::CH => Some(Reg(1)),

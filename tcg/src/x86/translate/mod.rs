@@ -8,6 +8,7 @@ mod helpers;
 mod integer;
 mod lower;
 mod misc;
+mod noncanonical;
 mod string;
 mod system;
 mod vector;
@@ -20,7 +21,8 @@ use crate::{
     tlb::{PAGE, PAGE_MASK},
 };
 use iced_x86::{CodeSize, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction};
-use lower::Lower;
+use lower::{Lower, Lowered};
+pub(super) use noncanonical::non_canonical;
 
 /// Longest x86 instruction.
 const MAX_INSN: usize = 15;
@@ -105,7 +107,7 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
         l.op(Op::Jump { pc: next });
     }
     let mut ops = l.ops;
-    ir::dead_flags(&mut ops);
+    ir::dead_flags(&mut ops, insns.iter().map(|i| i.op as usize));
     Ok(Translated { block: Block { pc, len: at as u32, ops, insns }, phys, second })
 }
 
@@ -133,19 +135,52 @@ fn decode(code: &[u8], ip: u64, mode: Mode) -> Result<Instruction, DecoderError>
     }
 }
 
+/// The part of the instruction set that one file here lowers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Family {
+    Integer,
+    Flow,
+    String,
+    Vector,
+    X87,
+    Extended,
+    System,
+    Misc,
+}
+
+type LowerFamily = fn(&mut Lower, &Instruction, &[u8]) -> Lowered;
+
+/// Asked in this order; the first that claims an instruction has it.
+const FAMILIES: [(Family, LowerFamily); 8] = [
+    (Family::Integer, |l, i, _| integer::lower(l, i)),
+    (Family::Flow, |l, i, _| flow::lower(l, i)),
+    (Family::String, |l, i, _| string::lower(l, i)),
+    (Family::Vector, |l, i, _| vector::lower(l, i)),
+    (Family::X87, x87::lower),
+    (Family::Extended, |l, i, _| extended::lower(l, i)),
+    (Family::System, |l, i, _| system::lower(l, i)),
+    (Family::Misc, |l, i, _| misc::lower(l, i)),
+];
+
+/// The family that lowers `i` (encoded as `bytes`) in `mode`; `None` when the model has no such instruction (#UD).
+#[must_use]
+pub fn family(i: &Instruction, bytes: &[u8], mode: Mode) -> Option<Family> {
+    if i.encoding() != EncodingKind::Legacy {
+        return None;
+    }
+    let mut l = Lower::new(mode);
+    l.begin(i.ip(), i.next_ip());
+    FAMILIES.iter().find_map(|&(family, lower)| lower(&mut l, i, bytes).map(|()| family))
+}
+
 /// Lowers one decoded instruction.
 fn lower_one(l: &mut Lower, i: &Instruction, bytes: &[u8]) {
     debug_assert!(i.code_size() != CodeSize::Unknown);
     if i.encoding() != EncodingKind::Legacy {
         return undefined(l, true);
     }
-    let lowered = integer::lower(l, i)
-        .or_else(|| flow::lower(l, i))
-        .or_else(|| string::lower(l, i))
-        .or_else(|| vector::lower(l, i))
-        .or_else(|| x87::lower(l, i, bytes))
-        .or_else(|| extended::lower(l, i))
-        .or_else(|| system::lower(l, i));
+    let lowered = FAMILIES.iter().find_map(|(_, lower)| lower(l, i, bytes));
     if lowered.is_none() {
         undefined(l, true);
     }

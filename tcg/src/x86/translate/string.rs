@@ -146,11 +146,13 @@ fn whole(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, _: u64) -> Result<u64, E
         iteration(cpu, bus, s)?;
         return Ok(0);
     }
+    // A fault restores the flags from before the whole instruction (SDM volume 2, REP).
+    let flags = cpu.core.flags;
     while count(cpu, s) != 0 {
         if bulk(cpu, s) {
             continue;
         }
-        let equal = iteration(cpu, bus, s)?;
+        let equal = iteration(cpu, bus, s).inspect_err(|_| cpu.core.flags = flags)?;
         set_count(cpu, s, count(cpu, s) - 1);
         if ends(s, equal) {
             break;

@@ -118,7 +118,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Arpl => arpl(l, i),
         M::In => port_in(l, i),
         M::Out => port_out(l, i),
-        _ => return misc::lower(l, i),
+        _ => return None,
     }
     Some(())
 }
