@@ -63,7 +63,25 @@ pub(super) fn lea<G: Guest, const FORM: u8>(
     next(g, bus, rest)
 }
 
-pub(super) fn load<G: Guest, const S: usize, const FORM: u8>(
+/// A load: zero-extended.
+pub(super) const ZERO: u8 = 0;
+/// A load: sign-extended to 32 bits.
+pub(super) const SIGN32: u8 = 1;
+/// A load: sign-extended to 64 bits.
+pub(super) const SIGN64: u8 = 2;
+/// A load that faults as a write would.
+pub(super) const WRITE: u8 = 3;
+
+#[inline(always)]
+fn deliver<const KIND: u8, const S: usize>(core: &mut Core, dst: u8, v: u64) {
+    match KIND {
+        SIGN32 => put::<4>(core, dst, sext::<S>(v)),
+        SIGN64 => put::<8>(core, dst, sext::<S>(v)),
+        _ => put::<8>(core, dst, v),
+    }
+}
+
+pub(super) fn load<G: Guest, const KIND: u8, const S: usize, const FORM: u8>(
     g: &mut G,
     bus: &mut dyn Bus,
     op: &Thread<G>,
@@ -72,17 +90,18 @@ pub(super) fn load<G: Guest, const S: usize, const FORM: u8>(
     let core = g.core_mut();
     let addr = address::<G, FORM>(core, op);
     let e = core.tlb.entry(core.mmu, addr);
-    if e.read != addr.wrapping_add(S as u64 - 1) & PAGE_MASK {
-        return load_slow::<G, S, FORM>(g, bus, op, rest);
+    let tag = if KIND == WRITE { e.write } else { e.read };
+    if tag != addr.wrapping_add(S as u64 - 1) & PAGE_MASK {
+        return load_slow::<G, KIND, S, FORM>(g, bus, op, rest);
     }
     let v = read_host(addr.wrapping_add(e.addend) as usize, S);
-    put::<8>(core, op.dst, v);
+    deliver::<KIND, S>(core, op.dst, v);
     next(g, bus, rest)
 }
 
 #[cold]
 #[inline(never)]
-fn load_slow<G: Guest, const S: usize, const FORM: u8>(
+fn load_slow<G: Guest, const KIND: u8, const S: usize, const FORM: u8>(
     g: &mut G,
     bus: &mut dyn Bus,
     op: &Thread<G>,
@@ -90,76 +109,13 @@ fn load_slow<G: Guest, const S: usize, const FORM: u8>(
 ) -> Exit {
     g.core_mut().insn = u32::from(op.insn);
     let addr = address::<G, FORM>(g.core(), op);
-    match g.load_slow(bus, addr, size(S)) {
-        Ok(v) => put::<8>(g.core_mut(), op.dst, v),
-        Err(fault) => return faulted(g, op, fault),
-    }
-    next_unless_leaving(g, bus, rest)
-}
-
-pub(super) fn load_signed<G: Guest, const S: usize, const TO: usize, const FORM: u8>(
-    g: &mut G,
-    bus: &mut dyn Bus,
-    op: &Thread<G>,
-    rest: &[Thread<G>],
-) -> Exit {
-    let core = g.core_mut();
-    let addr = address::<G, FORM>(core, op);
-    let e = core.tlb.entry(core.mmu, addr);
-    if e.read != addr.wrapping_add(S as u64 - 1) & PAGE_MASK {
-        return load_signed_slow::<G, S, TO, FORM>(g, bus, op, rest);
-    }
-    let v = read_host(addr.wrapping_add(e.addend) as usize, S);
-    put::<TO>(core, op.dst, sext::<S>(v));
-    next(g, bus, rest)
-}
-
-#[cold]
-#[inline(never)]
-fn load_signed_slow<G: Guest, const S: usize, const TO: usize, const FORM: u8>(
-    g: &mut G,
-    bus: &mut dyn Bus,
-    op: &Thread<G>,
-    rest: &[Thread<G>],
-) -> Exit {
-    g.core_mut().insn = u32::from(op.insn);
-    let addr = address::<G, FORM>(g.core(), op);
-    match g.load_slow(bus, addr, size(S)) {
-        Ok(v) => put::<TO>(g.core_mut(), op.dst, sext::<S>(v)),
-        Err(fault) => return faulted(g, op, fault),
-    }
-    next_unless_leaving(g, bus, rest)
-}
-
-pub(super) fn load_for_write<G: Guest, const S: usize, const FORM: u8>(
-    g: &mut G,
-    bus: &mut dyn Bus,
-    op: &Thread<G>,
-    rest: &[Thread<G>],
-) -> Exit {
-    let core = g.core_mut();
-    let addr = address::<G, FORM>(core, op);
-    let e = core.tlb.entry(core.mmu, addr);
-    if e.write != addr.wrapping_add(S as u64 - 1) & PAGE_MASK {
-        return load_for_write_slow::<G, S, FORM>(g, bus, op, rest);
-    }
-    let v = read_host(addr.wrapping_add(e.addend) as usize, S);
-    put::<8>(core, op.dst, v);
-    next(g, bus, rest)
-}
-
-#[cold]
-#[inline(never)]
-fn load_for_write_slow<G: Guest, const S: usize, const FORM: u8>(
-    g: &mut G,
-    bus: &mut dyn Bus,
-    op: &Thread<G>,
-    rest: &[Thread<G>],
-) -> Exit {
-    g.core_mut().insn = u32::from(op.insn);
-    let addr = address::<G, FORM>(g.core(), op);
-    match g.load_for_write_slow(bus, addr, size(S)) {
-        Ok(v) => put::<8>(g.core_mut(), op.dst, v),
+    let loaded = if KIND == WRITE {
+        g.load_for_write_slow(bus, addr, size(S))
+    } else {
+        g.load_slow(bus, addr, size(S))
+    };
+    match loaded {
+        Ok(v) => deliver::<KIND, S>(g.core_mut(), op.dst, v),
         Err(fault) => return faulted(g, op, fault),
     }
     next_unless_leaving(g, bus, rest)

@@ -199,18 +199,20 @@ pub(super) fn select<G: Guest>(op: &Op<G>, insn: u8, out: &mut Vec<Thread<G>>) {
             addressed(mem, dst.0, blank(run))
         }
         Op::Load { size, dst, mem } => {
-            let run: Run<G> = by_size!(size, |S| by_form!(form(&mem), |F| memory::load::<G, S, F>));
+            let run: Run<G> =
+                by_size!(size, |S| by_form!(form(&mem), |F| memory::load::<G, { memory::ZERO }, S, F>));
             addressed(mem, dst.0, blank(run))
         }
         Op::LoadSigned { from, to, dst, mem } => {
             let run: Run<G> = by_size!(from, |S| by_form!(form(&mem), |F| match to {
-                Size::D => memory::load_signed::<G, S, 4, F>,
-                Size::B | Size::W | Size::Q => memory::load_signed::<G, S, 8, F>,
+                Size::D => memory::load::<G, { memory::SIGN32 }, S, F>,
+                Size::B | Size::W | Size::Q => memory::load::<G, { memory::SIGN64 }, S, F>,
             }));
             addressed(mem, dst.0, blank(run))
         }
         Op::LoadForWrite { size, dst, mem } => {
-            let run: Run<G> = by_size!(size, |S| by_form!(form(&mem), |F| memory::load_for_write::<G, S, F>));
+            let run: Run<G> =
+                by_size!(size, |S| by_form!(form(&mem), |F| memory::load::<G, { memory::WRITE }, S, F>));
             addressed(mem, dst.0, blank(run))
         }
         Op::Store { size, mem, src } => {
