@@ -1,5 +1,7 @@
 //! The program as people and scripts use it: on terminals, pipes, files and sockets, ended in every way.
 
+#![allow(clippy::unwrap_used)]
+
 mod guest;
 mod terminal;
 
