@@ -117,6 +117,15 @@ impl<W: World> Generator<'_, W> {
         value(r, &self.gpr)
     }
 
+    /// Where a computed branch goes: a landing place, rarely nowhere.
+    fn destination(&mut self) -> Option<u64> {
+        if self.may_fault && self.bits == Bits::B64 && self.random.once_in(40) {
+            self.plan.faults = true;
+            return Some(self.random.of(&[0x8000_0000_0000, 0xffff_7fff_ffff_ffff, 1 << 63]));
+        }
+        self.world.landing(self.random, false)
+    }
+
     /// Stores a pointer-sized constant at `at`.
     fn store(&mut self, at: u64, v: u64) -> Option<()> {
         let mut i = Instruction::default();
@@ -356,7 +365,7 @@ impl<W: World> Generator<'_, W> {
         self.plan.main.set_op_kind(op, OpKind::Register);
         self.plan.main.set_op_register(op, register);
         if matches!(code.mnemonic(), Mnemonic::Jmp | Mnemonic::Call) {
-            let landing = self.world.landing(self.random, false)?;
+            let landing = self.destination()?;
             self.need(register, landing)?;
         }
         Some(())

@@ -210,8 +210,13 @@ impl Bench {
                 return false;
             }
             self.emit(at, bytes);
-            // A fault leaves the flags alone.
-            let effect = if end.is_some() { Effect { defined: 0, undefined: 0 } } else { effect };
+            // A fault leaves the flags alone; only AMD's processors keep what a repetition has compared so far.
+            let repeated = insn.has_rep_prefix() || insn.has_repne_prefix();
+            let effect = match end {
+                None => effect,
+                Some(_) if repeated => Effect { defined: 0, undefined: effect.defined },
+                Some(_) => Effect { defined: 0, undefined: 0 },
+            };
             s.steps.push(Step { at, bytes: bytes.clone(), insn: *insn, effect });
             s.after = self.ours.registers();
             s.defined = (s.defined | effect.defined) & !effect.undefined;

@@ -3,7 +3,7 @@
 use super::{
     helpers,
     integer::condition,
-    lower::{Lower, Lowered, RCX, RSP, file},
+    lower::{Lower, Lowered, RCX, RSP},
 };
 use crate::{
     ir::{Alu, Op, Reg, Size, Val},
@@ -38,31 +38,40 @@ fn near(i: &Instruction) -> bool {
     }
 }
 
-/// Checks a constant target against CS where CS has a limit worth checking.
-fn check(l: &mut Lower, target: impl Into<Val>) {
-    if l.mode.has(Mode::PROTECTED) && !l.mode.has(Mode::CODE64) && !l.mode.unlimited(seg::CS) {
-        l.call(helpers::check_code, Reg::SINK, target, Val::Imm(0));
+/// Whether near targets need a look at CS's limit. In real mode it is 64 KiB, which 16-bit targets cannot leave.
+fn limited(l: &Lower, beyond_64k: bool) -> bool {
+    !l.is64() && !l.mode.unlimited(seg::CS) && (l.mode.has(Mode::PROTECTED) || beyond_64k)
+}
+
+/// Checks a constant target against CS.
+fn check_constant(l: &mut Lower, pc: u64) {
+    if limited(l, pc > 0xffff) {
+        l.call(helpers::check_code, Reg::SINK, Val::Imm(pc), Val::Imm(0));
+    }
+}
+
+/// Checks a computed target of `size` against CS, or that it is canonical.
+fn check(l: &mut Lower, size: Size, target: Reg) {
+    if l.is64() {
+        l.call(helpers::check_canonical, Reg::SINK, target, Val::Imm(0));
+    } else if limited(l, size != Size::W) {
+        l.call(helpers::check_code, Reg::SINK, target, Val::Imm(!size.mask()));
     }
 }
 
 fn jump(l: &mut Lower, i: &Instruction) {
     if matches!(i.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64) {
         let pc = i.near_branch_target();
-        check(l, Val::Imm(pc));
+        check_constant(l, pc);
         l.op(Op::Jump { pc });
     } else {
         let size = l.size(i, 0);
         let v = l.read(i, 0);
         let src = l.in_reg(v);
-        indirect(l, size, src);
+        check(l, size, src);
+        l.op(Op::JumpTo { size, src });
     }
     l.ended = true;
-}
-
-/// Jumps to a computed target, checked as the mode demands.
-fn indirect(l: &mut Lower, size: Size, src: Reg) {
-    check(l, src);
-    l.op(Op::JumpTo { size, src });
 }
 
 fn call(l: &mut Lower, i: &Instruction) {
@@ -70,7 +79,7 @@ fn call(l: &mut Lower, i: &Instruction) {
     let next = l.next;
     if matches!(i.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64) {
         let pc = i.near_branch_target();
-        check(l, Val::Imm(pc));
+        check_constant(l, pc);
         l.push(width, Val::Imm(next));
         l.op(Op::Jump { pc });
     } else {
@@ -81,7 +90,7 @@ fn call(l: &mut Lower, i: &Instruction) {
             src = l.temp();
             l.op(Op::Mov { size: Size::Q, dst: src, src: Val::Reg(RSP) });
         }
-        check(l, src);
+        check(l, size, src);
         l.push(width, Val::Imm(next));
         l.op(Op::JumpTo { size, src });
     }
@@ -96,7 +105,7 @@ fn ret(l: &mut Lower, i: &Instruction) {
         _ => Size::Q,
     };
     let target = l.peek(size);
-    check(l, target);
+    check(l, size, target);
     l.move_stack(i64::from(size.bytes()) + drop);
     l.op(Op::JumpTo { size, src: target });
     l.ended = true;
@@ -105,9 +114,9 @@ fn ret(l: &mut Lower, i: &Instruction) {
 fn branch(l: &mut Lower, i: &Instruction) -> Option<()> {
     let cond = condition(i.condition_code())?;
     let (taken, next) = (i.near_branch_target(), l.next);
-    if l.mode.has(Mode::PROTECTED) && !l.mode.has(Mode::CODE64) && !l.mode.unlimited(seg::CS) {
+    if limited(l, taken > 0xffff) {
         // Only a taken branch may fault.
-        let t = l.temp();
+        let t = l.constant(0);
         l.op(Op::SetCond { cond, dst: t });
         l.call(helpers::check_code_if, Reg::SINK, t, Val::Imm(taken));
     }
@@ -118,6 +127,9 @@ fn branch(l: &mut Lower, i: &Instruction) -> Option<()> {
 
 fn counter_zero(l: &mut Lower, i: &Instruction, size: Size) {
     let (taken, next) = (i.near_branch_target(), l.next);
+    if limited(l, taken > 0xffff) {
+        l.call(helpers::check_code_unless, Reg::SINK, RCX, Val::Imm(taken | size.mask() << 32));
+    }
     l.op(Op::BranchZero { size, src: RCX, negate: false, taken, next });
     l.ended = true;
 }
@@ -140,19 +152,23 @@ fn repeat(l: &mut Lower, i: &Instruction, zero: Option<bool>) {
         _ => Size::D,
     };
     let (taken, next) = (i.near_branch_target(), l.next);
-    let rcx = file(iced_x86::Register::RCX);
-    l.op(Op::Alu { op: Alu::Sub, size, dst: rcx, a: rcx, b: Val::Imm(1), flags: false });
-    match zero {
-        None => l.op(Op::BranchZero { size, src: rcx, negate: true, taken, next }),
+    // The count after, zero-extended; RCX changes when nothing can fault any more.
+    let count = l.constant(0);
+    l.op(Op::Mov { size, dst: count, src: Val::Reg(RCX) });
+    l.op(Op::Alu { op: Alu::Sub, size, dst: count, a: count, b: Val::Imm(1), flags: false });
+    let again = match zero {
+        None => count,
         Some(zero) => {
-            let (count, t) = (l.temp(), l.temp());
-            l.op(Op::Mov { size: Size::Q, dst: count, src: Val::Imm(0) });
-            l.op(Op::Mov { size, dst: count, src: Val::Reg(rcx) });
             let cond = if zero { crate::ir::Cond::E } else { crate::ir::Cond::Ne };
-            l.op(Op::Mov { size: Size::Q, dst: t, src: Val::Imm(0) });
+            let t = l.constant(0);
             l.op(Op::CondMov { cond, size: Size::Q, dst: t, src: count });
-            l.op(Op::BranchZero { size: Size::Q, src: t, negate: true, taken, next });
+            t
         }
+    };
+    if limited(l, taken > 0xffff) {
+        l.call(helpers::check_code_if, Reg::SINK, again, Val::Imm(taken));
     }
+    l.op(Op::Mov { size, dst: RCX, src: Val::Reg(count) });
+    l.op(Op::BranchZero { size: Size::Q, src: again, negate: true, taken, next });
     l.ended = true;
 }

@@ -53,14 +53,25 @@ pub(super) fn selector(cpu: &mut Cpu, _: &mut dyn Bus, n: u64, _: u64) -> Result
     Ok(u64::from(cpu.sys.segs[n as usize % 6].selector))
 }
 
-/// #GP(0) when `target` lies beyond CS's limit.
-pub(super) fn check_code(cpu: &mut Cpu, _: &mut dyn Bus, target: u64, _: u64) -> Result {
-    if target & 0xffff_ffff > u64::from(cpu.sys.segs[seg::CS].limit) { Err(Exception::GP0) } else { Ok(0) }
+/// #GP(0) when `target` without the bits of `cut` lies beyond CS's limit.
+pub(super) fn check_code(cpu: &mut Cpu, _: &mut dyn Bus, target: u64, cut: u64) -> Result {
+    let target = target & !cut & 0xffff_ffff;
+    if target > u64::from(cpu.sys.segs[seg::CS].limit) { Err(Exception::GP0) } else { Ok(0) }
 }
 
-/// As [`check_code`], only when `taken`.
+/// As [`check_code`], only when `taken` is not zero.
 pub(super) fn check_code_if(cpu: &mut Cpu, bus: &mut dyn Bus, taken: u64, target: u64) -> Result {
-    if taken & 0xff != 0 { check_code(cpu, bus, target, 0) } else { Ok(0) }
+    if taken != 0 { check_code(cpu, bus, target, 0) } else { Ok(0) }
+}
+
+/// As [`check_code`], only when `counter` is zero in the bits that the upper half of `how` has; the target is below.
+pub(super) fn check_code_unless(cpu: &mut Cpu, bus: &mut dyn Bus, counter: u64, how: u64) -> Result {
+    if counter & how >> 32 == 0 { check_code(cpu, bus, how & 0xffff_ffff, 0) } else { Ok(0) }
+}
+
+/// #GP(0) when `target` is not canonical.
+pub(super) fn check_canonical(_: &mut Cpu, _: &mut dyn Bus, target: u64, _: u64) -> Result {
+    if (target as i64) << 16 >> 16 == target as i64 { Ok(0) } else { Err(Exception::GP0) }
 }
 
 pub(super) fn undefined(cpu: &mut Cpu, _: &mut dyn Bus, counted: u64, _: u64) -> Result {

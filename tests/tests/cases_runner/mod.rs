@@ -1,0 +1,4 @@
+//! Reading and running one-line instruction cases.
+
+pub mod machine;
+pub mod parse;
