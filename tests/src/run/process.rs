@@ -162,10 +162,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
+type Stream = Option<Box<dyn Read + Send>>;
+type Wrap = fn(Vec<u8>) -> Heard;
+
 /// Forwards both streams of `child`; the receiver disconnects when both have ended.
 fn listen(child: &mut Child) -> Receiver<Heard> {
     let (sender, receiver) = channel();
-    let streams: [(Option<Box<dyn Read + Send>>, fn(Vec<u8>) -> Heard); 2] = [
+    let streams: [(Stream, Wrap); 2] = [
         (child.stdout.take().map(|stream| Box::new(stream) as _), Heard::Output),
         (child.stderr.take().map(|stream| Box::new(stream) as _), Heard::Errors),
     ];
