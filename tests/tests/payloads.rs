@@ -1,5 +1,7 @@
 //! Every payload prints on rrvmm what its golden file says, and a recording of it replays and verifies.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::payloads::{self, End, Payload};
 use rrvmm_tests::run::{Outcome, Process, rrvmm};

@@ -542,10 +542,9 @@ impl<W: World> Generator<'_, W> {
         let other = (0..op).any(|n| matches!(info.op_kind(n), K::seg_rSI | K::es_rDI));
         let r = &mut *self.random;
         let narrow = if other {
-            let first = (0..op)
+            (0..op)
                 .map(|n| self.plan.main.op_kind(n))
-                .any(|k| matches!(k, OpKind::MemorySegESI | OpKind::MemoryESEDI));
-            first
+                .any(|k| matches!(k, OpKind::MemorySegESI | OpKind::MemoryESEDI))
         } else {
             self.bits == Bits::B32 || r.once_in(4)
         };

@@ -232,12 +232,12 @@ fn tables(cpu: &mut Cpu) {
     put(PD, PRESENT | WRITE | LARGE);
     put(PD + CODE / (2 << 20) * 8, CODE_PT | PRESENT | WRITE | USER);
     for page in 0..CODE_LEN as u64 / PAGE {
-        put(CODE_PT + page * 8, CODE + page * PAGE | PRESENT | WRITE | USER);
+        put(CODE_PT + page * 8, (CODE + page * PAGE) | PRESENT | WRITE | USER);
     }
     put(PD + DATA / (2 << 20) * 8, DATA_PT | PRESENT | WRITE | USER);
     for page in 0..DATA_LEN as u64 / PAGE {
         let write = if page * PAGE < WRITABLE as u64 { WRITE } else { 0 };
-        put(DATA_PT + page * 8, DATA + page * PAGE | PRESENT | USER | write);
+        put(DATA_PT + page * 8, (DATA + page * PAGE) | PRESENT | USER | write);
     }
     // Kernel code at 0x08; the user's segments are loaded with their hidden parts.
     put(GDT + 8, 0x00af_9b00_0000_ffff);
