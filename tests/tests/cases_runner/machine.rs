@@ -137,7 +137,7 @@ impl Machine {
             let gate = handler & 0xffff | 8 << 16 | kind << 32 | (handler >> 16) << 48;
             match self.mode {
                 CaseMode::Real => {
-                    let far = (HANDLERS >> 4) << 16 | vector * 16;
+                    let far = ((HANDLERS >> 4) << 16) | (vector * 16);
                     self.poke(vector * 4, &(far as u32).to_le_bytes());
                 }
                 CaseMode::Long64 => {
