@@ -73,6 +73,13 @@ where
         self.checkpoints.insert(self.machine.now().position, checkpoint);
     }
 
+    /// Forgets the checkpoints before `position`, but for the nearest one at or before it.
+    pub fn forget_before(&mut self, position: Position) {
+        if let Some((&nearest, _)) = self.checkpoints.range(..=position).next_back() {
+            self.checkpoints = self.checkpoints.split_off(&nearest);
+        }
+    }
+
     /// Goes to `target`, or to the end of the run if that comes first.
     ///
     /// # Errors

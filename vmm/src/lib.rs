@@ -2,6 +2,7 @@
 
 pub mod accel;
 pub mod demo;
+pub mod diverge;
 pub mod host;
 pub mod loader;
 pub mod machine;

@@ -119,6 +119,12 @@ impl System {
         }
     }
 
+    /// 16, 32 or 64: default code size.
+    #[must_use]
+    pub fn code_bits(&self) -> u32 {
+        Mode::of(self).code_bits()
+    }
+
     /// Whether 64-bit code runs.
     #[must_use]
     pub fn code64(&self) -> bool {

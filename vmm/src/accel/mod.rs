@@ -69,6 +69,13 @@ pub trait Accelerator {
     /// Overwrites a RAM page below [`Accelerator::pages`].
     fn set_page(&mut self, page: usize, bytes: &[u8; 4096]);
 
+    /// Physical address of a RAM page below [`Accelerator::pages`].
+    fn page_address(&self, page: usize) -> u64;
+
+    /// The byte at linear address `addr` as the guest's page tables have it, without any effect on the guest; `None` where
+    /// nothing or a device is.
+    fn peek(&self, addr: u64) -> Option<u8>;
+
     /// Counters for `--stats`, one per line.
     fn stats(&self) -> String;
 }

@@ -9,7 +9,7 @@ use rrvmm_tcg::{
     x86::{
         self, Cpu,
         engine::{self, Engine},
-        system::interrupt,
+        system::{interrupt, paging},
     },
 };
 
@@ -104,6 +104,15 @@ impl Accelerator for TcgAccelerator {
 
     fn set_page(&mut self, page: usize, bytes: &[u8; 4096]) {
         self.engine.cpu.core.phys.set_page(page, bytes);
+    }
+
+    fn page_address(&self, page: usize) -> u64 {
+        self.engine.cpu.core.phys.page_address(page)
+    }
+
+    fn peek(&self, addr: u64) -> Option<u8> {
+        let phys = paging::peek(&self.engine.cpu, addr)?;
+        self.engine.cpu.core.phys.read(phys, 1).map(|byte| byte as u8)
     }
 
     fn stats(&self) -> String {

@@ -31,6 +31,8 @@ pub(super) enum Command {
     Info(InfoArgs),
     /// List the events in a recording
     Events(EventsArgs),
+    /// Find the first instruction after which two runs differ
+    Diff(DiffArgs),
     /// Record, replay and go back in a built-in guest: no files needed
     Demo,
 }
@@ -130,6 +132,23 @@ pub(super) struct VerifyArgs {
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+}
+
+/// Two runs: of two recordings, or of one recording replayed straight and replayed in short steps.
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Another recording [default: the same, replayed in short steps]
+    #[arg(value_name = "REC2")]
+    pub other: Option<PathBuf>,
+    /// Look no further than this position
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub until: Option<Position>,
+    /// Instructions in a short step
+    #[arg(long, value_name = "N", default_value_t = 1009, conflicts_with = "other")]
+    pub step: u64,
 }
 
 /// What replay and verify share.

@@ -3,6 +3,7 @@
 mod args;
 mod boot;
 mod demo;
+mod diff;
 mod events;
 mod info;
 mod live;
@@ -49,6 +50,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => replay::verify(&args),
         Command::Info(args) => info::print(open_journal(&args.recording)?, &args),
         Command::Events(args) => events::print(open_journal(&args.recording)?, &args),
+        Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),
     }
 }

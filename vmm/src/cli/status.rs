@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// An error, whatever it was.
 const ERROR: u8 = 1;
 /// The replay is not the recorded run.
-const DIVERGED: u8 = 112;
+pub(super) const DIVERGED: u8 = 112;
 /// The engine met something it cannot execute.
 const ENGINE_FAULT: u8 = 118;
 /// The guest is halted for good.

@@ -34,6 +34,12 @@ impl MemoryDigest {
     }
 }
 
+/// As [`MemoryDigest`], of all pages as they are, from scratch.
+pub(super) fn of_memory(accel: &dyn Accelerator) -> Digest {
+    let sum = (0..accel.pages()).fold(0u128, |sum, page| sum.wrapping_add(hash(page, accel.page(page))));
+    Digest::from_u128(sum)
+}
+
 fn hash(page: usize, bytes: &[u8; 4096]) -> u128 {
     if bytes.iter().all(|&b| b == 0) {
         return 0;

@@ -5,6 +5,7 @@ mod bus;
 mod clock;
 mod describe;
 mod digest;
+mod inspect;
 mod session;
 
 pub use build::BuildError;
@@ -106,6 +107,22 @@ impl PcMachine {
     pub fn page_hashes(&mut self) -> Vec<u128> {
         self.memory_digest.update(&mut *self.accel);
         (0..self.accel.pages()).map(|p| self.memory_digest.page(p)).collect()
+    }
+
+    /// Changes a byte behind everybody's back.
+    #[cfg(test)]
+    pub(crate) fn tamper_memory(&mut self, page: usize, offset: usize, value: u8) {
+        let mut bytes = *self.accel.page(page);
+        bytes[offset] = value;
+        self.accel.set_page(page, &bytes);
+    }
+
+    /// Changes a general register behind everybody's back.
+    #[cfg(test)]
+    pub(crate) fn tamper_register(&mut self, number: usize, value: u64) {
+        let mut state = self.accel.save();
+        state.regs[number] = value;
+        self.accel.load(&state);
     }
 
     fn position(&self) -> Position {

@@ -90,6 +90,41 @@ pub fn walk(cpu: &mut Cpu, view: usize, addr: u64, access: Access) -> Result<Tra
     w.wide::<2>(cpu, pdpte & FRAME, BEYOND_PAE)
 }
 
+/// Where the tables lead for `addr` now, without permissions, faults or marks; `None` where nothing is mapped. For people.
+#[must_use]
+pub fn peek(cpu: &Cpu, addr: u64) -> Option<u64> {
+    let s = &cpu.sys;
+    if s.cr0 & bits::CR0_PG == 0 {
+        return Some(addr & 0xffff_ffff);
+    }
+    let long = s.efer & bits::EFER_LMA != 0;
+    let wide = long || s.cr4 & bits::CR4_PAE != 0;
+    // Bytes of an entry, bits of an index.
+    let (size, step) = if wide { (8, 9) } else { (4, 10) };
+    let (mut table, mut shift) = if long {
+        (s.cr3 & FRAME, 39)
+    } else if wide {
+        let pdpte = s.pdpte[(addr >> 30 & 3) as usize];
+        (pdpte & P != 0).then_some((pdpte & FRAME, 21))?
+    } else {
+        (s.cr3 & 0xffff_f000, 22)
+    };
+    loop {
+        let index = addr >> shift & ((1 << step) - 1);
+        let entry = cpu.core.phys.read(table + index * size, size as usize)?;
+        if entry & P == 0 {
+            return None;
+        }
+        if shift == 12 || entry & PS != 0 && shift <= 30 {
+            let offset = addr & ((1 << shift) - 1);
+            let frame = if wide { entry & FRAME } else { entry & 0xffff_f000 };
+            return Some(frame & !((1 << shift) - 1) | offset);
+        }
+        table = if wide { entry & FRAME } else { entry & 0xffff_f000 };
+        shift -= step;
+    }
+}
+
 /// Reads the four page-directory-pointer entries that CR3 value `cr3` points to.
 ///
 /// # Errors

@@ -14,7 +14,12 @@ mod system;
 mod vector;
 mod x87;
 
-use super::{Cpu, Exception, mode::Mode, state::seg, system::paging::Access};
+use super::{
+    Cpu, Exception,
+    mode::Mode,
+    state::{System, seg},
+    system::paging::Access,
+};
 use crate::{
     block::{Block, Insn},
     ir::{self, Op, Val},
@@ -42,7 +47,13 @@ pub struct Translated {
 /// Linear address of offset `pc` in CS.
 #[must_use]
 pub fn linear_pc(cpu: &Cpu, pc: u64) -> u64 {
-    if cpu.sys.code64() { pc } else { cpu.sys.segs[seg::CS].base.wrapping_add(pc) & 0xffff_ffff }
+    linear_pc_of(&cpu.sys, pc)
+}
+
+/// As [`linear_pc`], from saved state.
+#[must_use]
+pub fn linear_pc_of(sys: &System, pc: u64) -> u64 {
+    if sys.code64() { pc } else { sys.segs[seg::CS].base.wrapping_add(pc) & 0xffff_ffff }
 }
 
 /// Translates the block at offset `pc` in CS, at most `limit` instructions.

@@ -1,0 +1,77 @@
+//! `rrvmm diff`: where two runs part.
+
+use super::args::DiffArgs;
+use super::progress::Progress;
+use super::{open_recording, output::grouped, status};
+use anyhow::Context;
+use rrvmm::diverge::{Found, Inspect, ShortSteps, find};
+use rrvmm::machine::PcMachine;
+use rrvmm::session::Recording;
+use rrvmm_devices::Input;
+use rrvmm_replay::{Position, Replayer, Timeline};
+use std::fs::File;
+use std::io::{BufReader, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+type Run<M> = Timeline<M, Replayer<Input, BufReader<File>>>;
+
+pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let (mut first, end) = open(&args.recording, |machine| machine)?;
+    let found = match &args.other {
+        Some(other) => {
+            let (mut second, other_end) = open(other, |machine| machine)?;
+            search(&mut first, &mut second, end.max(other_end), args)?
+        }
+        None => {
+            let (mut second, _) = open(&args.recording, |machine| ShortSteps::new(machine, args.step))?;
+            search(&mut first, &mut second, end, args)?
+        }
+    };
+    let mut out = std::io::stdout();
+    match found {
+        None => {
+            writeln!(out, "no difference up to position {}", args.until.map_or(end, |until| until.min(end)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(found) => {
+            writeln!(out, "the runs part at position {}", found.at)?;
+            write!(out, "{}", found.report)?;
+            Ok(ExitCode::from(status::DIVERGED))
+        }
+    }
+}
+
+/// The recording's run at power-on, and where it ends.
+fn open<M: Inspect<Input = Input>>(
+    path: &Path,
+    wrap: impl FnOnce(PcMachine) -> M,
+) -> anyhow::Result<(Run<M>, Position)> {
+    let recording =
+        Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
+    let end = recording.summary().last.position;
+    let machine = PcMachine::new(&recording.setup().pc, &recording.setup().source)?;
+    Ok((Timeline::new(wrap(machine), recording.into_seam()), end))
+}
+
+fn search<A, B>(
+    a: &mut Run<A>,
+    b: &mut Run<B>,
+    end: Position,
+    args: &DiffArgs,
+) -> anyhow::Result<Option<Found>>
+where
+    A: Inspect<Input = Input>,
+    B: Inspect<Input = Input>,
+    A::Error: std::error::Error + Send + Sync + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let end = args.until.map_or(end, |until| until.min(end));
+    let mut progress = Progress::towards(end, true);
+    let found = find(a, b, end, |position| progress.at(position));
+    progress.finish();
+    if let Ok(Some(found)) = &found {
+        eprintln!("rrvmm: alike for {} instructions", grouped(found.at.count()));
+    }
+    Ok(found?)
+}
