@@ -87,6 +87,8 @@ fn rotate(n: u64, turns: u64) -> Effect {
     match (n, turns) {
         (0, _) => NONE,
         (1, _) => effect(CF | OF, 0),
+        // A whole turn through CF: it is as it was.
+        (_, 0) => effect(0, OF),
         _ => effect(CF, OF),
     }
 }

@@ -119,7 +119,8 @@ impl<W: World> Generator<'_, W> {
 
     /// Where a computed branch goes: a landing place, rarely nowhere.
     fn destination(&mut self) -> Option<u64> {
-        if self.may_fault && self.bits == Bits::B64 && self.random.once_in(40) {
+        // Where two faults compete, AMD's processors prefer the stack's.
+        if self.may_fault && !self.plan.faults && self.bits == Bits::B64 && self.random.once_in(40) {
             self.plan.faults = true;
             return Some(self.random.of(&[0x8000_0000_0000, 0xffff_7fff_ffff_ffff, 1 << 63]));
         }
@@ -151,7 +152,8 @@ impl<W: World> Generator<'_, W> {
     /// An address for an access of `len` bytes.
     fn target(&mut self, len: u64, write: bool, align: u64) -> u64 {
         let r = &mut *self.random;
-        if self.may_fault && r.once_in(40) {
+        // One operand at most: of two that fault the manual does not say which goes first.
+        if self.may_fault && !self.plan.faults && r.once_in(40) {
             self.plan.faults = true;
             let edge = match r.below(if self.bits == Bits::B64 { 4 } else { 3 }) {
                 0 => DATA.wrapping_sub(r.below(len) + 1),
@@ -412,10 +414,15 @@ impl<W: World> Generator<'_, W> {
                 self.memory(op, size, write, 1, moved)?;
             }
             Mnemonic::Jmp | Mnemonic::Call => {
-                let at = self.memory(op, size, true, 1, 0)?;
-                if !self.plan.faults {
+                // Where two faults compete, AMD's processors prefer the stack's.
+                let stack_faults = self.plan.faults;
+                let at = self.memory(op, size, false, 1, 0)?;
+                let writable = at.wrapping_sub(DATA) <= WRITABLE as u64 - size;
+                if writable {
                     let landing = self.world.landing(self.random, false)?;
                     self.store(at, landing)?;
+                } else if stack_faults || !self.plan.faults {
+                    return None;
                 }
             }
             Mnemonic::Pop => {

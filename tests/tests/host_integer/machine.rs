@@ -4,6 +4,11 @@
 pub const CODE: u64 = 0x2000_0000;
 /// Bytes of code.
 pub const CODE_LEN: usize = 64 << 10;
+/// Whether a byte of code lies at `at`.
+pub fn in_code(at: u64) -> bool {
+    at.wrapping_sub(CODE) < CODE_LEN as u64
+}
+
 /// Where the data lies. The pages before and after do not exist.
 pub const DATA: u64 = 0x2100_0000;
 /// Bytes of data.

@@ -134,7 +134,7 @@ fn shrink(bench: &mut Bench, s: &Sequence) -> Option<String> {
         let stops = [ours.1.rip, step.at + step.bytes.len() as u64];
         let kept: Vec<(u64, u8)> = stops
             .iter()
-            .filter(|&&at| end == End::DONE && at != step.at)
+            .filter(|&&at| end == End::DONE && at != step.at && machine::in_code(at))
             .map(|&at| (at, bench.code(at)))
             .collect();
         for &(at, _) in &kept {
