@@ -110,6 +110,7 @@ main:
 updated:
     incl count
     READ 0x0c
+    and $0x90, %eax             # PF comes at its rate, enabled or not
     mov %eax, cause
     mov $0x20, %al
     out %al, $0xa0

@@ -7,6 +7,7 @@
 //! - `#! differs: TITLE => RESULT | REASON` where QEMU deviates from the manual: the line `TITLE: ...` of its output is
 //!   replaced by `TITLE: RESULT` in the golden file. The reason names the section of the Intel SDM.
 //! - `#! golden: REASON` the golden file is written by hand after the manual; QEMU does otherwise or cannot do it.
+//! - `#! needs: REASON` it has no golden file: it waits for input, or never ends. Other tests run it.
 //! - `#! kind: firmware` the image runs from the reset vector instead of by the Multiboot protocol.
 //! - `#! ends: reset` it ends by a reset (exit status 0) instead of at the debug-exit port (exit status 1);
 //!   `#! ends: triple-fault` by a triple fault, which QEMU takes for a reset and rrvmm reports.
@@ -50,6 +51,8 @@ pub struct Payload {
     pub end: End,
     /// Why the golden file is not taken from QEMU, if it is not.
     pub by_hand: Option<String>,
+    /// Whether it has no golden file.
+    pub special: bool,
     /// Where QEMU's output is not the right one.
     pub differs: Vec<Difference>,
 }
@@ -65,7 +68,7 @@ pub struct Difference {
     pub reason: String,
 }
 
-/// All payloads, sorted by name.
+/// All payloads with a golden file, sorted by name.
 ///
 /// # Errors
 /// The sources cannot be read, or one has a directive that is not known.
@@ -79,7 +82,7 @@ pub fn all() -> Result<Vec<Payload>> {
         for file in fs::read_dir(&area)? {
             let file = file?.path();
             if file.extension().is_some_and(|extension| extension == "s") {
-                payloads.push(Payload::read(&file)?);
+                payloads.extend(Some(Payload::read(&file)?).filter(|payload| !payload.special));
             }
         }
     }
@@ -109,6 +112,7 @@ impl Payload {
             kind: Kind::Multiboot,
             end: End::DebugExit,
             by_hand: None,
+            special: false,
             differs: Vec::new(),
         };
         for line in text.lines().filter_map(|line| line.strip_prefix("#!")) {
@@ -116,6 +120,7 @@ impl Payload {
             match (key.trim(), value.trim()) {
                 ("golden", reason) => payload.by_hand = Some(reason.to_owned()),
                 ("differs", rule) => payload.differs.push(Difference::read(rule)?),
+                ("needs", _) => payload.special = true,
                 ("kind", "firmware") => payload.kind = Kind::Firmware,
                 ("ends", "reset") => payload.end = End::Reset,
                 ("ends", "triple-fault") => payload.end = End::TripleFault,

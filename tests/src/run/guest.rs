@@ -55,7 +55,7 @@ impl Guest {
         if !self.cmdline.is_empty() {
             options.extend(["--cmdline".to_owned(), self.cmdline.clone()]);
         }
-        options.extend(["--accel", "tcg", "--serial", "stdio", "--pace", "free"].map(str::to_owned));
+        options.extend(["--accel", "tcg", "--serial", "stdio"].map(str::to_owned));
         options
     }
 

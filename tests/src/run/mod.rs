@@ -1,9 +1,13 @@
 //! Runs machines as child processes, rrvmm and QEMU alike, with a time limit, and keeps what they print.
 
 mod guest;
+mod interactive;
+mod luck;
 mod process;
 
 pub use guest::{Guest, QEMU_CPU, qemu, rrvmm, rrvmm_program};
+pub use interactive::{Script, typed_into_pipe, typed_into_terminal};
+pub use luck::Luck;
 pub use process::{Outcome, Process, has_program, with_memory_limit};
 
 use std::fmt::Display;

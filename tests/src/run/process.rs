@@ -1,5 +1,6 @@
 //! One child process to its end, or to a time limit, or to the moment it prints something awaited.
 
+use super::interactive::Script;
 use anyhow::{Context as _, Result, ensure};
 use std::io::{Read, Write as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -71,7 +72,8 @@ pub struct Process {
     command: Command,
     limit: Duration,
     stop_at: Option<Vec<u8>>,
-    input: Vec<u8>,
+    script: Script,
+    on_terminal: bool,
 }
 
 enum Heard {
@@ -83,7 +85,13 @@ impl Process {
     /// Runs `command` for at most a minute, with nothing on its standard input.
     #[must_use]
     pub fn new(command: Command) -> Self {
-        Self { command, limit: Duration::from_secs(60), stop_at: None, input: Vec::new() }
+        Self {
+            command,
+            limit: Duration::from_secs(60),
+            stop_at: None,
+            script: Vec::new(),
+            on_terminal: false,
+        }
     }
 
     /// Another time limit.
@@ -102,8 +110,21 @@ impl Process {
 
     /// Bytes for its standard input, written at the start.
     #[must_use]
-    pub fn input(mut self, bytes: &[u8]) -> Self {
-        self.input = bytes.to_vec();
+    pub fn input(self, bytes: &[u8]) -> Self {
+        self.script(vec![(Duration::ZERO, bytes.to_vec())])
+    }
+
+    /// Bytes for its standard input, each after a pause.
+    #[must_use]
+    pub fn script(mut self, script: Script) -> Self {
+        self.script = script;
+        self
+    }
+
+    /// Leaves standard input and output as the command has them.
+    #[must_use]
+    pub(super) fn on_terminal(mut self) -> Self {
+        self.on_terminal = true;
         self
     }
 
@@ -113,18 +134,28 @@ impl Process {
     /// It cannot be started.
     pub fn run(mut self) -> Result<Outcome> {
         let start = Instant::now();
-        let stdin = if self.input.is_empty() { Stdio::null() } else { Stdio::piped() };
+        if !self.on_terminal {
+            let stdin = if self.script.is_empty() { Stdio::null() } else { Stdio::piped() };
+            self.command.stdin(stdin).stdout(Stdio::piped());
+        }
         let mut child = self
             .command
-            .stdin(stdin)
-            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("starting {}", self.command.get_program().to_string_lossy()))?;
+        // The command holds its own ends of a terminal, which must close with the child.
+        self.command.stdin(Stdio::null()).stdout(Stdio::null());
         if let Some(mut stdin) = child.stdin.take() {
-            let input = std::mem::take(&mut self.input);
-            // The process may end without reading: then the write fails, and what it printed tells why.
-            thread::spawn(move || drop(stdin.write_all(&input)));
+            let script = std::mem::take(&mut self.script);
+            thread::spawn(move || {
+                for (pause, bytes) in script {
+                    thread::sleep(pause);
+                    // The process may end without reading: what it printed tells why.
+                    if stdin.write_all(&bytes).and_then(|()| stdin.flush()).is_err() {
+                        break;
+                    }
+                }
+            });
         }
         let heard = listen(&mut child);
         let mut outcome = Outcome {
