@@ -166,7 +166,10 @@ fn a_future_version_is_named() {
     let at = file.windows(key.len()).position(|window| window == key).unwrap() + key.len();
     file[at] = b'7';
     let Err(error) = read(&file) else { panic!("read") };
-    assert_eq!(error.to_string(), "the recording has format version 7; this rrvmm reads versions up to 1");
+    assert_eq!(
+        error.to_string(),
+        "the recording has format version 7; this rrvmm reads versions up to 1; use a newer one"
+    );
 }
 
 #[test]

@@ -8,3 +8,13 @@ pub mod loader;
 pub mod machine;
 pub mod memory;
 pub mod session;
+
+/// Writes a line to standard error as `eprintln!` does, but does not panic when nobody reads it any more, so that a
+/// recording is closed properly all the same.
+#[macro_export]
+macro_rules! tell {
+    ($($text:tt)*) => {{
+        use ::std::io::Write as _;
+        let _ = ::std::writeln!(::std::io::stderr(), $($text)*);
+    }};
+}

@@ -13,7 +13,7 @@ pub enum JournalError {
     #[error("cannot read the recording")]
     Read(#[source] io::Error),
     /// The file is not an MCAP container.
-    #[error("not an rrvmm recording: the file does not begin like one")]
+    #[error("not an rrvmm recording: the file does not begin like one; rrvmm record makes them")]
     NotARecording,
     /// An MCAP container of something else.
     #[error("not an rrvmm recording: an MCAP file with the profile {profile:?}")]
@@ -22,19 +22,21 @@ pub enum JournalError {
         profile: String,
     },
     /// A recording by a later rrvmm.
-    #[error("the recording has format version {found}; this rrvmm reads versions up to {FORMAT_VERSION}")]
+    #[error(
+        "the recording has format version {found}; this rrvmm reads versions up to {FORMAT_VERSION}; use a newer one"
+    )]
     FutureVersion {
         /// Its version.
         found: u32,
     },
     /// The file is too short to replay anything.
-    #[error("the recording ends at byte {offset}, before its first event: nothing to replay")]
+    #[error("the recording ends at byte {offset}, before its first event: nothing to replay; record again")]
     Empty {
         /// Length of the file's usable part, in bytes.
         offset: u64,
     },
     /// The file's beginning is damaged, so that nothing can be replayed, or it has changed since it was opened.
-    #[error("the recording is damaged at byte {offset}: {what}")]
+    #[error("the recording is damaged at byte {offset}: {what}; use another copy of it or record again")]
     Damaged {
         /// Where in the file.
         offset: u64,
@@ -42,10 +44,14 @@ pub enum JournalError {
         what: String,
     },
     /// The manifest is not what this version writes.
-    #[error("the recording's manifest cannot be understood")]
+    #[error(
+        "the recording's manifest cannot be understood; use another copy of the recording or a newer rrvmm"
+    )]
     Manifest(#[source] serde_json::Error),
     /// A file that the manifest lists is missing, cut or altered.
-    #[error("the recording's copy of {name:?} is damaged: {what}")]
+    #[error(
+        "the recording's copy of {name:?} is damaged: {what}; use another copy of the recording or record again"
+    )]
     Attachment {
         /// Its name in the recording.
         name: String,
@@ -53,7 +59,7 @@ pub enum JournalError {
         what: String,
     },
     /// An event from a source that this machine does not have.
-    #[error("the recording has events of {0:?}, which this rrvmm does not know")]
+    #[error("the recording has events of {0:?}, which this rrvmm does not know; use a newer one")]
     UnknownSource(String),
     /// A value that cannot be encoded, or the bytes of an event that are not one.
     #[error("cannot translate an event of the recording")]

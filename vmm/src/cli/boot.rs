@@ -27,7 +27,8 @@ pub(super) fn read(args: &MachineArgs) -> anyhow::Result<BootSource> {
 
 /// Reads a file, but never more than fits into the guest anyway.
 fn read_file(what: &str, path: &Path, memory: u64) -> anyhow::Result<Vec<u8>> {
-    let failed = || format!("cannot read the {what} {}", path.display());
+    let failed =
+        || format!("cannot read the {what} {}; give a file that exists and can be read", path.display());
     let mut bytes = Vec::new();
     File::open(path)
         .with_context(failed)?

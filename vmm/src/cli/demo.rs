@@ -5,6 +5,7 @@ use anyhow::{Context, ensure};
 use rrvmm::host::{ConsoleSpec, Deadline, Live, Outputs, Signals, wall_clock};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{self, LiveConsoles, Options, Outcome, Recording, ReplayConsoles};
+use rrvmm::tell;
 use rrvmm_replay::timeline::Seek;
 use rrvmm_replay::{Digest, Hasher, Position, Timeline};
 use std::io::Cursor;
@@ -15,14 +16,10 @@ const CONSOLES: [ConsoleSpec; 3] = [ConsoleSpec::Stdio, ConsoleSpec::Null, Conso
 
 pub(super) fn demo() -> anyhow::Result<ExitCode> {
     let signals = Signals::watch()?;
-    eprintln!("rrvmm: recording a run of the built-in guest");
+    tell!("rrvmm: recording a run of the built-in guest");
     let (recorded, file) = record(&signals)?;
     let length = recorded.at.position;
-    eprintln!(
-        "rrvmm: {} instructions in {} bytes; now the same run again:",
-        grouped(length.count()),
-        file.len()
-    );
+    tell!("rrvmm: {} instructions in {} bytes; now the same run again:", grouped(length.count()), file.len());
     let replayed = replay(&signals, &file)?;
     ensure!(
         (replayed.at, replayed.digest) == (recorded.at, recorded.digest),
@@ -32,7 +29,7 @@ pub(super) fn demo() -> anyhow::Result<ExitCode> {
         recorded.at,
         recorded.digest.combined()
     );
-    eprintln!("rrvmm: every digest of the replay was equal, the last one is {}", recorded.digest.combined());
+    tell!("rrvmm: every digest of the replay was equal, the last one is {}", recorded.digest.combined());
     go_back(&file, length)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -86,7 +83,7 @@ fn go_back(file: &[u8], length: Position) -> anyhow::Result<()> {
     }
     ensure!(seen[0] == seen[2] && seen[0] != seen[1], "going back led to another state");
     let middle = grouped(middle.count());
-    eprintln!("rrvmm: back from the end to instruction {middle}: registers and memory as on the way there");
+    tell!("rrvmm: back from the end to instruction {middle}: registers and memory as on the way there");
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use super::args::EventsArgs;
 use rrvmm::session::events;
+use rrvmm::tell;
 use rrvmm_replay::{JournalReader, Position};
 use std::io::{BufWriter, Read, Seek, Write, stdout};
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ pub(super) fn print<R: Read + Seek>(
     })?;
     out.flush()?;
     if let Some(cut) = &journal.summary().cut {
-        eprintln!("rrvmm: {cut}");
+        tell!("rrvmm: {cut}");
     }
     Ok(ExitCode::SUCCESS)
 }

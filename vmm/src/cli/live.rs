@@ -1,14 +1,16 @@
 //! `rrvmm run` and `rrvmm record`: a machine with the host's consoles.
 
 use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
-use super::{boot, report};
+use super::output::grouped;
+use super::{boot, open_journal, report};
 use anyhow::Context;
 use rrvmm::host::{Deadline, Live, PaceChoice, Signals, wall_clock};
-use rrvmm::machine::PcMachine;
+use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::session::{self, LiveConsoles, Options, Setup};
 use rrvmm_devices::PcConfig;
 use std::fs::File;
 use std::io::BufWriter;
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
@@ -28,7 +30,9 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let path = args.output.display();
     let mut session = LiveSession::open(&args.machine)?;
     let file = if args.force { File::create(&args.output) } else { File::create_new(&args.output) };
-    let out = BufWriter::new(file.with_context(|| format!("cannot make the recording {path}"))?);
+    let out = BufWriter::new(file.with_context(|| {
+        format!("cannot make the recording {path}; choose a place with -o that can be written")
+    })?);
     let engine = session.machine.engine();
     let recorded = session::record(
         &mut session.machine,
@@ -40,18 +44,41 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         &session.options,
     );
     let finished = session.host.finish();
-    let (outcome, out) = recorded.with_context(|| {
-        format!(
-            "the recording {path} stops here; what was saved of it can be replayed (see rrvmm info {path})"
-        )
-    })?;
+    let (outcome, out) =
+        recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&args.output)))?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
-    file.and_then(|file| file.sync_all()).with_context(|| format!("cannot finish the recording {path}"))?;
+    file.and_then(|file| file.sync_all())
+        .with_context(|| format!("cannot finish the recording {path}; {}", saved(&args.output)))?;
     finished?;
     let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
     end.tell(&format!("recorded in {path}"));
     end.tell_stats(args.machine.stats, &session.machine);
     Ok(end.status())
+}
+
+/// What can be done with a recording that could not be finished.
+fn saved(path: &Path) -> String {
+    // Not a pipe or device, which would not give back what was written, or keep us waiting.
+    match path.is_file().then(|| open_journal(path)) {
+        Some(Ok(journal)) => format!(
+            "what was saved of it can be replayed, up to instruction {}",
+            grouped(journal.summary().last.position.count())
+        ),
+        Some(Err(_)) | None => {
+            "nothing of it can be replayed; make room or choose another place with -o".to_owned()
+        }
+    }
+}
+
+/// Builds the machine; what cannot be booted is named by its file.
+fn build(setup: &Setup, args: &MachineArgs) -> anyhow::Result<PcMachine> {
+    PcMachine::new(&setup.pc, &setup.source).map_err(|error| match (&error, &args.kernel, &args.bios) {
+        (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
+            let what = format!("cannot start {}", path.display());
+            anyhow::Error::from(error).context(what)
+        }
+        _ => error.into(),
+    })
 }
 
 /// A machine at power-on and what it is to run with.
@@ -71,7 +98,7 @@ impl LiveSession {
         let source = boot::read(args)?;
         let pc = PcConfig { memory_bytes: args.memory, cpus: args.cpus, firmware: source.bios.is_some() };
         let setup = Setup { pc, source };
-        let machine = PcMachine::new(&setup.pc, &setup.source)?;
+        let machine = build(&setup, args)?;
         let signals = Signals::watch()?;
         let specs = consoles(&args.serial, &args.debugcon)?;
         let live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;

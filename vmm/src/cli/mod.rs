@@ -18,6 +18,7 @@ use anyhow::Context;
 use args::{Cli, Command};
 use clap::Parser;
 use rrvmm::host::restore_terminal;
+use rrvmm::tell;
 use rrvmm_replay::JournalReader;
 use std::fs::File;
 use std::io::BufReader;
@@ -36,7 +37,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(status) => status,
         Err(error) if output::reader_has_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rrvmm: {}", output::chain(&error));
+            tell!("rrvmm: {}", output::chain(&error));
             status::of_error(&error)
         }
     }
@@ -56,7 +57,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 }
 
 fn open_recording(path: &Path) -> anyhow::Result<BufReader<File>> {
-    let file = File::open(path).with_context(|| format!("cannot open the recording {}", path.display()))?;
+    let file = File::open(path).with_context(|| {
+        format!("cannot open the recording {}; check its name and permissions", path.display())
+    })?;
     Ok(BufReader::new(file))
 }
 

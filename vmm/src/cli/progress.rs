@@ -2,6 +2,7 @@
 
 use super::output::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rrvmm::tell;
 use rrvmm_replay::Position;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -46,7 +47,7 @@ impl Progress {
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Instant::now();
                 let (done, total) = (grouped(position.count()), grouped(self.total.count()));
-                eprintln!("rrvmm: {done} of {total} instructions");
+                tell!("rrvmm: {done} of {total} instructions");
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }

@@ -5,6 +5,7 @@ use super::status;
 use rrvmm::host::Signals;
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{Finish, Outcome};
+use rrvmm::tell;
 use rrvmm_replay::EndReason;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -35,13 +36,13 @@ impl End<'_> {
             Finish::Cut(cut) => format!("{cut}; this is as far as it can be replayed"),
         };
         let comma = if more.is_empty() { "" } else { "; " };
-        eprintln!(
+        tell!(
             "rrvmm: {why} after {} instructions, {} of guest time{comma}{more}",
             grouped(at.position.count()),
             at.time
         );
         if let Some(cpus) = &self.outcome.cpus {
-            eprintln!("{}", cpus.trim_end());
+            tell!("{}", cpus.trim_end());
         }
     }
 
@@ -61,10 +62,10 @@ impl End<'_> {
         let seconds = self.clock.0.elapsed().as_secs_f64();
         let instructions = self.outcome.at.position.count();
         let speed = instructions as f64 / 1e6 / seconds.max(1e-9);
-        eprintln!("instructions           {}", grouped(instructions));
-        eprintln!("guest time             {}", self.outcome.at.time);
-        eprintln!("host time              {seconds:.3} s, {speed:.1} million instructions a second");
-        eprint!("{}", machine.stats());
+        tell!("instructions           {}", grouped(instructions));
+        tell!("guest time             {}", self.outcome.at.time);
+        tell!("host time              {seconds:.3} s, {speed:.1} million instructions a second");
+        tell!("{}", machine.stats().trim_end());
     }
 
     /// The exit status of a live session.

@@ -9,7 +9,7 @@ use super::unix::UnixConsole;
 use super::{ConsoleSpec, Deadline, HostError, Signals, StopSignal};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -234,7 +234,8 @@ impl Source {
                     let sorted = escape.sort(bytes);
                     typed(sorted.bytes);
                     if sorted.help {
-                        eprint!("{HELP}");
+                        // In raw mode, so no newline is added.
+                        let _ = write!(io::stderr(), "{HELP}");
                     }
                     if sorted.quit {
                         events.push(HostEvent::Quit);

@@ -133,7 +133,7 @@ impl Outputs {
             console.wait_until_below(1, patience, &self.signals, self.deadline)?;
             let lost = console.dropped + console.pending.len() as u64;
             if lost > 0 && !console.closed {
-                eprintln!("rrvmm: {lost} bytes of console {number} ({}) had no reader", console.spec);
+                crate::tell!("rrvmm: {lost} bytes of console {number} ({}) had no reader", console.spec);
             }
         }
         Ok(())
@@ -235,7 +235,7 @@ impl Console {
 
 /// Says where a console's pseudo terminal is.
 pub(super) fn announce_pty(number: usize, pty: &Pty) {
-    eprintln!("rrvmm: console {number} is {}", pty.path());
+    crate::tell!("rrvmm: console {number} is {}", pty.path());
 }
 
 pub(super) fn check_stdio(specs: &[ConsoleSpec]) -> Result<(), HostError> {

@@ -19,7 +19,7 @@ pub enum SessionError {
     #[error(transparent)]
     Host(#[from] HostError),
     /// The manifest of a recording describes a machine that this rrvmm does not know.
-    #[error("the recording is of a machine that this rrvmm cannot build: {0}")]
+    #[error("the recording is of a machine that this rrvmm cannot build: {0}; use a newer one")]
     UnknownMachine(String),
 }
 
