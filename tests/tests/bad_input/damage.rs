@@ -2,9 +2,10 @@
 
 use crate::tiny::{Random, STATUS, checked, finish, info, machine, on, program, text, timed};
 use rrvmm::machine::PcMachine;
-use rrvmm::session::{Finish, FullPorts, Host, Options, Polled, Recording, replay};
+use rrvmm::session::{Finish, FullPorts, Host, Options, Polled, Recording, Setup, replay};
 use rrvmm_devices::Output;
-use rrvmm_replay::{EndReason, Position};
+use rrvmm_replay::journal::Entry;
+use rrvmm_replay::{EndReason, JournalReader, Position};
 use rrvmm_tests::run::{Process, with_memory_limit};
 use std::convert::Infallible;
 use std::fs;
@@ -25,6 +26,8 @@ struct Whole {
     bytes: Vec<u8>,
     printed: Vec<u8>,
     instructions: u64,
+    setup: Setup,
+    entries: Vec<Entry>,
 }
 
 impl Whole {
@@ -42,7 +45,9 @@ impl Whole {
         assert_eq!(recorded.status.code(), Some(STATUS), "{}", String::from_utf8_lossy(&recorded.stderr));
         let bytes = fs::read(&path).unwrap();
         let instructions = info(&path)["instructions"].as_u64().unwrap();
-        Self { path, bytes, printed: recorded.stdout, instructions }
+        let setup = Recording::open(Cursor::new(&bytes[..])).unwrap().setup().clone();
+        let entries = entries(&bytes);
+        Self { path, bytes, printed: recorded.stdout, instructions, setup, entries }
     }
 }
 
@@ -107,8 +112,15 @@ fn no_flipped_bit_leads_to_a_wrong_run_a_panic_or_much_memory() {
     }
     let [right, cut, refused] = counts.map(AtomicUsize::into_inner);
     assert!(cut > 50 && refused > 50, "{right} right, {cut} cut, {refused} refused");
+    println!("{right} right, {cut} cut, {refused} refused");
     let peak = peak_memory();
     assert!(peak < LIMIT, "{} MiB were needed", peak >> 20);
+}
+
+/// Everything that a replay reads out of a recording, its files excepted.
+fn entries(bytes: &[u8]) -> Vec<Entry> {
+    let mut journal = JournalReader::open(Cursor::new(bytes)).unwrap();
+    std::iter::from_fn(|| journal.next_entry().unwrap()).collect()
 }
 
 fn flipped(whole: &Whole, bit: usize) -> Vec<u8> {
@@ -120,17 +132,15 @@ fn flipped(whole: &Whole, bit: usize) -> Vec<u8> {
 /// Returns 0 for a right replay, 1 for a true beginning of one, 2 for an error.
 fn flip_in_process(whole: &Whole, bit: usize) -> usize {
     let Ok(recording) = Recording::open(Cursor::new(flipped(whole, bit))) else { return 2 };
-    let complete = recording.summary().is_complete();
-    let last = recording.summary().last.position;
-    assert!(last.count() <= whole.instructions);
-    if complete {
-        // Nothing that a replay reads is different: the flip is in the container's index or in unused fields. Every
-        // digest would be equal; replaying all of these would take long, the program does it with its share.
-        assert_eq!(last.count(), whole.instructions);
+    let summary = recording.summary().clone();
+    let last = summary.last.position;
+    assert!(last.count() <= whole.instructions && *recording.setup() == whole.setup);
+    let found = entries(&flipped(whole, bit));
+    assert!(found[..] == whole.entries[..found.len()]);
+    if summary.is_complete() {
+        // The flip is where no replay reads: all that it does read is the same, so the run is.
+        assert_eq!(found.len(), whole.entries.len());
         return 0;
-    }
-    if last.count() > whole.instructions / 2 {
-        return 1;
     }
     let setup = recording.setup();
     let mut machine = PcMachine::new(&setup.pc, &setup.source).unwrap();
