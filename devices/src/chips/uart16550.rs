@@ -256,6 +256,11 @@ impl Uart16550 {
             self.fifo_touched = now;
         } else {
             self.overrun = true;
+            // Without FIFOs the new character destroys the one in the buffer register; with them it is lost itself.
+            if self.capacity() == 1 {
+                self.fifo.clear();
+                self.fifo.push_back(byte);
+            }
         }
         None
     }
