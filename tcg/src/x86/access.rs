@@ -243,20 +243,25 @@ impl Cpu {
         self.core.leave |= bus.attention();
     }
 
+    fn checks_alignment(&self) -> bool {
+        self.sys.eflags & bits::AC != 0 && self.sys.cr0 & bits::CR0_AM != 0 && self.cpl() == 3
+    }
+
     fn check_alignment(&self, addr: u64, size: Size) -> Result<(), Exception> {
-        let on = self.sys.eflags & bits::AC != 0 && self.sys.cr0 & bits::CR0_AM != 0 && self.cpl() == 3;
-        if on && addr & (u64::from(size.bytes()) - 1) != 0 {
+        if self.checks_alignment() && addr & (u64::from(size.bytes()) - 1) != 0 {
             return Err(Exception::AlignmentCheck);
         }
         Ok(())
     }
 
-    /// Whether a data breakpoint (DR7) may lie in the page at `page`: its accesses must take the slow path.
+    /// Whether accesses to the page at `page` must take the slow path: a data breakpoint (DR7) may lie in it, or ring 3
+    /// has alignment checks on.
     fn watches_page(&self, page: u64) -> bool {
-        self.sys.dr7 & 0xff != 0
-            && (0..4).any(|n| {
-                self.sys.dr7 >> (2 * n) & 3 != 0 && (self.sys.dr[n as usize] ^ page) & PAGE_MASK == 0
-            })
+        self.checks_alignment()
+            || self.sys.dr7 & 0xff != 0
+                && (0..4).any(|n| {
+                    self.sys.dr7 >> (2 * n) & 3 != 0 && (self.sys.dr[n as usize] ^ page) & PAGE_MASK == 0
+                })
     }
 
     /// Notes the data breakpoints an access hits; they trap at the end of the instruction (SDM volume 3, 17.3.1.2).

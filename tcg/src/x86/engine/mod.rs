@@ -61,12 +61,14 @@ pub struct Engine<B: Backend<Cpu>> {
     pub stats: Stats,
     backend: B,
     cache: Cache<B::Code>,
+    /// Whether the TLB was filled under alignment checks: then ring 3's accesses all take the slow path.
+    aligned: bool,
 }
 
 impl<B: Backend<Cpu>> Engine<B> {
     /// An engine with nothing translated.
     pub fn new(cpu: Cpu, backend: B) -> Self {
-        Self { cpu, stats: Stats::default(), backend, cache: Cache::new() }
+        Self { cpu, stats: Stats::default(), backend, cache: Cache::new(), aligned: false }
     }
 
     /// Forgets all translated code and translations: after memory or CPU state was replaced from outside.
@@ -91,6 +93,10 @@ impl<B: Backend<Cpu>> Engine<B> {
                 return stop;
             }
             let mode = self.cpu.mode();
+            if mode.has(Mode::ALIGN) != self.aligned {
+                self.aligned = !self.aligned;
+                self.cpu.core.tlb.flush_all();
+            }
             let alone = mode.has(Mode::STEP)
                 || self.cpu.sys.shadow != Shadow::None
                 || self.cpu.sys.eflags & bits::RF != 0;

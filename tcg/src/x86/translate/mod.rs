@@ -137,11 +137,22 @@ fn pc_mask(mode: Mode) -> u64 {
 
 fn decode(code: &[u8], ip: u64, mode: Mode) -> Result<Instruction, DecoderError> {
     let code = &code[..code.len().min(MAX_INSN)];
+    match decode_within(code, ip, mode) {
+        Ok(insn) => Ok(insn),
+        // The decoder calls too long an instruction invalid; out of bytes with one byte less, it is the length, which the
+        // caller reports as #GP (SDM volume 3, 6.15).
+        Err(DecoderError::InvalidInstruction) if code.len() == MAX_INSN => {
+            decode_within(&code[..MAX_INSN - 1], ip, mode).and(Err(DecoderError::InvalidInstruction))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn decode_within(code: &[u8], ip: u64, mode: Mode) -> Result<Instruction, DecoderError> {
     let mut decoder = Decoder::with_ip(mode.code_bits(), code, ip, DecoderOptions::NONE);
     let insn = decoder.decode();
     match decoder.last_error() {
         DecoderError::None => Ok(insn),
-        // Out of bytes although fifteen were there: too long, which the caller reports as #GP.
         e => Err(e),
     }
 }
