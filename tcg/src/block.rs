@@ -42,6 +42,22 @@ pub enum Exit {
     Attention,
     /// Ran out of ops: a cut block.
     End,
+    /// The count does not suffice for a whole block; nothing of it was done. pc is set.
+    Cut,
+}
+
+/// Where and how far a run goes that may follow links (see [`Backend::run_linked`]).
+pub struct Linked {
+    /// The run loop's number of the first block.
+    pub id: u32,
+    /// Instructions in it.
+    pub insns: u32,
+    /// Count that must not be passed.
+    pub limit: u64,
+    /// The guest's mode, as the run loop keys blocks.
+    pub mode: u32,
+    /// Address of the run loop's table of recent blocks.
+    pub recent: usize,
 }
 
 /// Turns IR into something that runs. The interpreter is the reference; machine code is the other.
@@ -60,4 +76,44 @@ pub trait Backend<G: Guest> {
 
     /// Start of every instruction in the compiled form, and one past the last op.
     fn bounds<'a>(&self, code: &'a Self::Code) -> &'a [u32];
+
+    /// Gets block `id` ready for [`Backend::run_linked`]. Whether that made every other block's entry invalid.
+    fn prepare(&mut self, _id: u32, _code: &Self::Code) -> bool {
+        false
+    }
+
+    /// Address at which machine code may jump into the block; zero when it may not.
+    fn entry(&self, _code: &Self::Code) -> u64 {
+        0
+    }
+
+    /// Runs the whole block and those it is linked to. Returns the last block's number and how it ended. The count is
+    /// up to date after a plain exit and after [`Exit::Cut`], else it is that before the last block.
+    fn run_linked(
+        &mut self,
+        at: &Linked,
+        code: &Self::Code,
+        guest: &mut G,
+        bus: &mut dyn Bus,
+    ) -> (u32, Exit) {
+        let exit = self.run_whole(code, guest, bus);
+        if exit <= Exit::Lookup {
+            guest.core_mut().count += u64::from(at.insns);
+        }
+        (at.id, exit)
+    }
+
+    /// Lets constant exit `slot` of one block lead straight to another while the TLB's generation is this one.
+    fn link(&mut self, _from: &Self::Code, _slot: usize, _generation: u64, _to: &Self::Code) {}
+
+    /// Takes a link back.
+    fn unlink(&mut self, _from: &Self::Code, _slot: usize) {}
+
+    /// Forgets all code.
+    fn reset(&mut self) {}
+
+    /// Counters for people, one per line.
+    fn describe(&self) -> String {
+        String::new()
+    }
 }

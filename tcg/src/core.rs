@@ -1,6 +1,6 @@
 //! The architecture-neutral part of a running CPU: register file, flags, program counter, count, TLB.
 
-use crate::{flags::Flags, ir::FILE, phys::PhysMap, tlb::Tlb};
+use crate::{flags::Flags, ir::FILE, lazy::Lazy, phys::PhysMap, tlb::Tlb};
 
 /// What back ends touch directly.
 pub struct Core {
@@ -22,6 +22,8 @@ pub struct Core {
     pub rest: usize,
     /// Which TLB half data accesses use now.
     pub mmu: usize,
+    /// Flags that machine code has not settled yet; nothing between runs.
+    pub(crate) lazy: Lazy,
     /// Software TLB.
     pub tlb: Tlb,
     /// Physical memory.
@@ -42,6 +44,7 @@ impl Core {
             unfinished: false,
             rest: 0,
             mmu: 0,
+            lazy: Lazy::default(),
             tlb: Tlb::new(),
             phys,
         }

@@ -10,6 +10,9 @@ pub mod flags;
 pub mod guest;
 pub mod interp;
 pub mod ir;
+#[cfg(all(target_arch = "x86_64", unix))]
+pub mod jit;
+mod lazy;
 pub mod mem;
 pub mod phys;
 pub mod softfloat;

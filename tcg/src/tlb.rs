@@ -12,7 +12,10 @@ pub const VIEWS: usize = 3;
 const INVALID: u64 = u64::MAX;
 
 /// One cached translation. A tag equals the page's linear address when that access needs no slow path.
+///
+/// Its size is a power of two so that machine code finds it with a shift.
 #[derive(Clone, Copy)]
+#[repr(C, align(64))]
 pub struct Entry {
     /// Tag for reads.
     pub read: u64,
@@ -73,6 +76,12 @@ impl Tlb {
     #[must_use]
     pub fn entry(&self, view: usize, addr: u64) -> &Entry {
         &self.views[view % VIEWS][(addr >> 12) as usize % ENTRIES]
+    }
+
+    /// Address of the first entry of the first view; the views follow each other and never move.
+    #[must_use]
+    pub fn base(&self) -> usize {
+        self.views.as_ptr() as usize
     }
 
     /// Stores a translation of the page of `addr`; `page_size` is the size of the guest's page (4 KiB or more).

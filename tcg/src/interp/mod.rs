@@ -144,3 +144,68 @@ pub(crate) fn compare_flags(size: crate::ir::Size, a: u64, b: u64) -> crate::fla
         Size::Q => alu::alu_op::<SUB, 8>(a, b, false).1,
     }
 }
+
+/// Flags of `a OP b` with carry in (operands within `size`).
+pub(crate) fn alu_flags(
+    op: crate::ir::Alu,
+    size: crate::ir::Size,
+    a: u64,
+    b: u64,
+    carry: bool,
+) -> crate::flags::Flags {
+    use crate::ir::{Alu, Size};
+    fn sized<const S: usize>(op: Alu, a: u64, b: u64, carry: bool) -> crate::flags::Flags {
+        match op {
+            Alu::Add => alu::alu_op::<{ Alu::Add as u8 }, S>(a, b, carry).1,
+            Alu::Or => alu::alu_op::<{ Alu::Or as u8 }, S>(a, b, carry).1,
+            Alu::Adc => alu::alu_op::<{ Alu::Adc as u8 }, S>(a, b, carry).1,
+            Alu::Sbb => alu::alu_op::<{ Alu::Sbb as u8 }, S>(a, b, carry).1,
+            Alu::And => alu::alu_op::<{ Alu::And as u8 }, S>(a, b, carry).1,
+            Alu::Sub => alu::alu_op::<{ Alu::Sub as u8 }, S>(a, b, carry).1,
+            Alu::Xor => alu::alu_op::<{ Alu::Xor as u8 }, S>(a, b, carry).1,
+        }
+    }
+    match size {
+        Size::B => sized::<1>(op, a, b, carry),
+        Size::W => sized::<2>(op, a, b, carry),
+        Size::D => sized::<4>(op, a, b, carry),
+        Size::Q => sized::<8>(op, a, b, carry),
+    }
+}
+
+/// Flags of a shift (SHL, SHR, SAR) of `a` (within `size`) by `n`, masked and not zero.
+pub(crate) fn shift_flags(
+    op: crate::ir::Shift,
+    size: crate::ir::Size,
+    a: u64,
+    n: u32,
+) -> crate::flags::Flags {
+    use crate::ir::{Shift, Size};
+    fn sized<const S: usize>(op: Shift, a: u64, n: u32) -> crate::flags::Flags {
+        let none = crate::flags::Flags::default();
+        match op {
+            Shift::Shl => shift::shift_op::<{ Shift::Shl as u8 }, S>(a, n, none).1,
+            Shift::Shr => shift::shift_op::<{ Shift::Shr as u8 }, S>(a, n, none).1,
+            Shift::Sar => shift::shift_op::<{ Shift::Sar as u8 }, S>(a, n, none).1,
+            Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr => none,
+        }
+    }
+    match size {
+        Size::B => sized::<1>(op, a, n),
+        Size::W => sized::<2>(op, a, n),
+        Size::D => sized::<4>(op, a, n),
+        Size::Q => sized::<8>(op, a, n),
+    }
+}
+
+/// Flags of a product (operands within `size`).
+pub(crate) fn product_flags(signed: bool, size: crate::ir::Size, a: u64, b: u64) -> crate::flags::Flags {
+    let k = 64 - size.bits();
+    let widen = |v: u64| if signed { i128::from((v << k) as i64 >> k) as u128 } else { u128::from(v) };
+    let full = widen(a).wrapping_mul(widen(b));
+    let lo = full as u64 & size.mask();
+    let over = widen(lo) != full;
+    let mut f = crate::flags::Flags { z: lo, s: ((lo << k) as i64 >> k) as u64, c: 0, a: 0 };
+    f.set_carry_overflow(over, over);
+    f
+}

@@ -7,7 +7,7 @@ use crate::{Bus, block::Exit, flags::Flags, guest::Guest, ir::Shift};
 
 /// Shift of `a` (masked) by `n` (1 to 31, or 63 for 64-bit operands): result and new flags.
 #[inline(always)]
-fn shift_op<const OP: u8, const S: usize>(a: u64, n: u32, old: Flags) -> (u64, Flags) {
+pub(super) fn shift_op<const OP: u8, const S: usize>(a: u64, n: u32, old: Flags) -> (u64, Flags) {
     const ROL: u8 = Shift::Rol as u8;
     const ROR: u8 = Shift::Ror as u8;
     const RCL: u8 = Shift::Rcl as u8;

@@ -230,7 +230,7 @@ pub type Helper<G> = fn(&mut G, &mut dyn crate::Bus, u64, u64) -> Result<u64, <G
 
 /// One operation.
 #[allow(missing_docs)]
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Op<G: Guest> {
     /// dst = src, with the width's partial-register rule.
     Mov { size: Size, dst: Reg, src: Val },
@@ -289,9 +289,17 @@ pub enum Op<G: Guest> {
     JumpTo { size: Size, src: Reg },
 }
 
+impl<G: Guest> Clone for Op<G> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<G: Guest> Copy for Op<G> {}
+
 impl<G: Guest> Op<G> {
     /// Whether somebody may look at the flags before this op is done: it reads them, or it may fault or leave.
-    fn needs_flags(&self) -> bool {
+    pub(crate) fn needs_flags(&self) -> bool {
         match self {
             Op::Alu { op, .. } => matches!(op, Alu::Adc | Alu::Sbb),
             Op::Mov { .. }
@@ -325,7 +333,7 @@ impl<G: Guest> Op<G> {
 
     /// Whether the block may be left at the end of this op's instruction, though more follow: its slow path reaches a device
     /// or writes code.
-    fn may_ask_to_leave(&self) -> bool {
+    pub(crate) fn may_ask_to_leave(&self) -> bool {
         matches!(
             self,
             Op::Load { .. }
@@ -337,7 +345,7 @@ impl<G: Guest> Op<G> {
     }
 
     /// Whether all six flags are new after this op, whatever they were.
-    fn defines_flags(&self) -> bool {
+    pub(crate) fn defines_flags(&self) -> bool {
         match self {
             Op::Alu { flags, .. } => *flags,
             Op::Unary { op, .. } => *op == Unary::Neg,

@@ -2,7 +2,7 @@
 
 mod tcg;
 
-pub use tcg::TcgAccelerator;
+pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
 use rrvmm_replay::Position;
 use rrvmm_tcg::{Bus, phys::Window, x86};

@@ -4,6 +4,7 @@ use super::{Accelerator, Stop};
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
+    block::Backend,
     interp::Interp,
     phys::{PhysMap, Window},
     x86::{
@@ -13,22 +14,41 @@ use rrvmm_tcg::{
     },
 };
 
-/// An x86 CPU run by the translator's interpreter.
-pub struct TcgAccelerator {
-    engine: Engine<Interp>,
+/// Which back end of the translator runs the guest. No recording depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcgEngine {
+    /// The reference interpreter.
+    #[default]
+    Interp,
+    /// Machine code, where the host has it; else the interpreter.
+    Jit,
 }
 
-impl TcgAccelerator {
-    /// A CPU after RESET over `phys`.
-    #[must_use]
-    pub fn new(phys: PhysMap) -> Self {
-        Self { engine: Engine::new(Cpu::new(phys), Interp) }
+/// Whether this host can run [`TcgEngine::Jit`].
+pub const HAS_JIT: bool = cfg!(all(target_arch = "x86_64", unix));
+
+/// An x86 CPU run by one of the translator's back ends.
+pub struct TcgAccelerator<B: Backend<Cpu>> {
+    engine: Engine<B>,
+    name: &'static str,
+}
+
+/// A CPU after RESET over `phys`.
+#[must_use]
+pub fn tcg(phys: PhysMap, engine: TcgEngine) -> Box<dyn Accelerator> {
+    #[cfg(all(target_arch = "x86_64", unix))]
+    if engine == TcgEngine::Jit
+        && let Ok(jit) = rrvmm_tcg::jit::Jit::new()
+    {
+        return Box::new(TcgAccelerator { engine: Engine::new(Cpu::new(phys), jit), name: "jit" });
     }
+    let _ = engine;
+    Box::new(TcgAccelerator { engine: Engine::new(Cpu::new(phys), Interp), name: "interp" })
 }
 
-impl Accelerator for TcgAccelerator {
+impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn name(&self) -> &'static str {
-        "interp"
+        self.name
     }
 
     fn run_until(&mut self, bus: &mut dyn Bus, target: Position, interrupt: bool) -> Stop {
@@ -125,8 +145,9 @@ impl Accelerator for TcgAccelerator {
              searches               {}\n\
              exceptions             {}\n\
              unknown MSRs           {}\n\
-             unknown opcodes        {}\n",
-            s.blocks, s.instructions, s.discarded, s.searches, s.exceptions, unknown.msrs, unknown.opcodes
+             unknown opcodes        {}\n{}",
+            s.blocks, s.instructions, s.discarded, s.searches, s.exceptions, unknown.msrs, unknown.opcodes,
+            self.engine.describe()
         )
     }
 }

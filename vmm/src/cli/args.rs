@@ -259,9 +259,17 @@ impl EngineArgs {
             Accel::Auto | Accel::Tcg => {}
             Accel::Kvm => anyhow::bail!("--accel kvm is not built yet; use --accel tcg"),
         }
+        if self.engine == Engine::Jit && !rrvmm::accel::HAS_JIT {
+            anyhow::bail!("--engine jit has no code generator for this host; use --engine interp");
+        }
+        Ok(())
+    }
+
+    /// The translator's engine.
+    pub(super) fn tcg(&self) -> rrvmm::accel::TcgEngine {
         match self.engine {
-            Engine::Interp => Ok(()),
-            Engine::Jit => anyhow::bail!("--engine jit is not built yet; use --engine interp"),
+            Engine::Interp => rrvmm::accel::TcgEngine::Interp,
+            Engine::Jit => rrvmm::accel::TcgEngine::Jit,
         }
     }
 }

@@ -56,7 +56,7 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
         Recording::open(recording).with_context(|| format!("cannot use {}", args.recording.display()))?;
     let total = recording.summary().last.position;
     let setup = recording.setup();
-    let mut machine = PcMachine::new(&setup.pc, &setup.source)?;
+    let mut machine = PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg())?;
     let signals = Signals::watch()?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let silent = !specs.contains(&ConsoleSpec::Stdio);

@@ -6,7 +6,7 @@ use super::{
     digest::{MemoryDigest, OutputDigest},
 };
 use crate::{
-    accel::TcgAccelerator,
+    accel::{TcgEngine, tcg},
     loader::{self, EntryMode, EntryState, FIRMWARE_SHADOW, LoadError, firmware_window},
     memory::{GuestMemory, MemoryError},
 };
@@ -39,6 +39,18 @@ impl PcMachine {
     /// # Errors
     /// [`BuildError`] names what does not fit or does not boot.
     pub fn new(config: &PcConfig, source: &loader::BootSource) -> Result<PcMachine, BuildError> {
+        Self::with_engine(config, source, TcgEngine::default())
+    }
+
+    /// As [`PcMachine::new`], run by one of the translator's engines; what the guest does is the same.
+    ///
+    /// # Errors
+    /// As for [`PcMachine::new`].
+    pub fn with_engine(
+        config: &PcConfig,
+        source: &loader::BootSource,
+        engine: TcgEngine,
+    ) -> Result<PcMachine, BuildError> {
         let memory = GuestMemory::new(config.memory_bytes)?;
         let entry = loader::load(&memory, source, config)?;
         let rom = source.bios.clone().unwrap_or_default();
@@ -46,7 +58,7 @@ impl PcMachine {
         let phys = PhysMap::new(memory.mmap().clone(), rom);
         let pages = phys.pages();
         let mut machine = PcMachine {
-            accel: Box::new(TcgAccelerator::new(phys)),
+            accel: tcg(phys, engine),
             board: Pc::new(config),
             clock: Clock::default(),
             nmi: false,

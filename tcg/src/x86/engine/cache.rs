@@ -25,6 +25,8 @@ pub(super) struct Entry<C> {
     pub code: C,
     pub links: [Link; 2],
     pub live: bool,
+    /// Exits (block and slot) that lead here by a link.
+    pub incoming: Vec<(u32, u8)>,
     next_in_bucket: Option<u32>,
 }
 
@@ -49,6 +51,7 @@ impl<C> Entry<C> {
             code,
             links: [UNLINKED; 2],
             live: true,
+            incoming: Vec::new(),
             next_in_bucket: None,
         }
     }
@@ -60,17 +63,25 @@ impl<C> Entry<C> {
     }
 }
 
+/// A block that was found by pc. Machine code reads this table: see the JIT's lookup.
 #[derive(Clone, Copy)]
-struct Recent {
-    pc: u64,
-    generation: u64,
-    mode: Mode,
-    id: u32,
+#[repr(C)]
+pub(crate) struct Recent {
+    pub pc: u64,
+    pub generation: u64,
+    /// Address of its machine code, or zero.
+    pub code: u64,
+    pub mode: Mode,
+    pub id: u32,
 }
 
-const RECENT: usize = 8192;
+impl Recent {
+    /// Entries of the table.
+    pub const SLOTS: usize = 8192;
+}
+
 const BUCKETS: usize = 1 << 16;
-const NEVER: Recent = Recent { pc: 0, generation: u64::MAX, mode: Mode(0), id: 0 };
+const NEVER: Recent = Recent { pc: 0, generation: u64::MAX, code: 0, mode: Mode(0), id: 0 };
 
 /// All blocks.
 pub(super) struct Cache<C> {
@@ -80,6 +91,8 @@ pub(super) struct Cache<C> {
     /// Blocks by RAM page, grown as pages get code.
     pages: Vec<Vec<u32>>,
     live: usize,
+    /// Blocks discarded whose incoming links are still in the machine code.
+    pub dead: Vec<u32>,
     /// Grows whenever all ids become invalid.
     pub epoch: u64,
 }
@@ -88,10 +101,11 @@ impl<C> Cache<C> {
     pub fn new() -> Self {
         Self {
             blocks: Vec::new(),
-            recent: vec![NEVER; RECENT],
+            recent: vec![NEVER; Recent::SLOTS],
             buckets: vec![None; BUCKETS],
             pages: Vec::new(),
             live: 0,
+            dead: Vec::new(),
             epoch: 0,
         }
     }
@@ -107,6 +121,7 @@ impl<C> Cache<C> {
         self.buckets.fill(None);
         self.pages.clear();
         self.live = 0;
+        self.dead.clear();
         self.epoch += 1;
     }
 
@@ -118,7 +133,27 @@ impl<C> Cache<C> {
     }
 
     pub fn remember(&mut self, pc: u64, mode: Mode, generation: u64, id: u32) {
-        self.recent[recent_slot(pc)] = Recent { pc, generation, mode, id };
+        self.recent[recent_slot(pc)] = Recent { pc, generation, code: 0, mode, id };
+    }
+
+    /// Address of the table of recent blocks.
+    pub fn recent_table(&self) -> usize {
+        self.recent.as_ptr() as usize
+    }
+
+    /// Tells machine code where block `id` is, if it is the recent one for its pc.
+    pub fn offer(&mut self, id: u32, code: u64) {
+        let r = &mut self.recent[recent_slot(self.blocks[id as usize].pc)];
+        if r.id == id {
+            r.code = code;
+        }
+    }
+
+    /// Machine code has moved or gone.
+    pub fn withdraw(&mut self) {
+        for r in &mut self.recent {
+            r.code = 0;
+        }
     }
 
     pub fn by_phys(&self, phys: u64, pc: u64, mode: Mode) -> Option<u32> {
@@ -155,6 +190,11 @@ impl<C> Cache<C> {
         if !std::mem::replace(&mut b.live, false) {
             return;
         }
+        self.dead.push(id);
+        let r = &mut self.recent[recent_slot(b.pc)];
+        if r.id == id {
+            r.code = 0;
+        }
         self.live -= 1;
         let next = b.next_in_bucket.take();
         let slot = bucket(b.phys, b.mode);
@@ -183,7 +223,7 @@ impl<C> Cache<C> {
 }
 
 fn recent_slot(pc: u64) -> usize {
-    ((pc ^ pc >> 13) as usize) % RECENT
+    ((pc ^ pc >> 13) as usize) % Recent::SLOTS
 }
 
 fn bucket(phys: u64, mode: Mode) -> usize {

@@ -3,6 +3,9 @@
 mod backend;
 mod cache;
 
+#[cfg(all(target_arch = "x86_64", unix))]
+pub(crate) use cache::Recent;
+
 use super::{
     Cpu, Exception,
     cpu::view,
@@ -13,7 +16,7 @@ use super::{
 };
 use crate::{
     Bus,
-    block::{Backend, Exit},
+    block::{Backend, Exit, Linked},
     tlb::PAGE_MASK,
 };
 use cache::{Cache, Entry};
@@ -71,10 +74,17 @@ impl<B: Backend<Cpu>> Engine<B> {
         Self { cpu, stats: Stats::default(), backend, cache: Cache::new(), aligned: false }
     }
 
+    /// The back end's counters for people, one per line.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.backend.describe()
+    }
+
     /// Forgets all translated code and translations: after memory or CPU state was replaced from outside.
     pub fn forget(&mut self) {
         self.stats.discarded += self.cache.live() as u64;
         self.cache.clear();
+        self.backend.reset();
         for page in 0..self.cpu.core.phys.pages() {
             self.cpu.core.phys.clear_code(page);
         }
@@ -164,13 +174,15 @@ impl<B: Backend<Cpu>> Engine<B> {
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
                 return self.one_by_one(bus, Mode(mode.0 | Mode::ALONE), limit);
             }
-            let exit = self.enter(bus, id)?;
+            let (last, exit) = self.enter_linked(bus, id, mode, limit)?;
             if self.cpu.core.count >= limit || self.cpu.core.leave {
                 return Ok(());
             }
             id = match exit {
-                Exit::Chain0 | Exit::Chain1 => self.follow(id, usize::from(exit == Exit::Chain1), mode)?,
+                Exit::Chain0 | Exit::Chain1 => self.follow(last, usize::from(exit == Exit::Chain1), mode)?,
                 Exit::Lookup => self.find(mode)?,
+                // The check above deals with it.
+                Exit::Cut => last,
                 Exit::Leave | Exit::Fault | Exit::Attention | Exit::End => return Ok(()),
             };
         }
@@ -189,7 +201,34 @@ impl<B: Backend<Cpu>> Engine<B> {
         }
     }
 
-    /// Runs block `id` and accounts for it.
+    /// Runs block `id` and what it is linked to, at most to `limit`, and accounts for it. Returns the last block.
+    #[inline]
+    fn enter_linked(
+        &mut self,
+        bus: &mut dyn Bus,
+        id: u32,
+        mode: Mode,
+        limit: u64,
+    ) -> Result<(u32, Exit), Exception> {
+        if self.backend.prepare(id, &self.cache.blocks[id as usize].code) {
+            self.cache.withdraw();
+        }
+        let code = self.backend.entry(&self.cache.blocks[id as usize].code);
+        if code != 0 {
+            self.cache.offer(id, code);
+        }
+        let recent = self.cache.recent_table();
+        let entry = &self.cache.blocks[id as usize];
+        let at = Linked { id, insns: entry.insns, limit, mode: mode.0, recent };
+        let (last, exit) = self.backend.run_linked(&at, &entry.code, &mut self.cpu, bus);
+        if exit <= Exit::Lookup || exit == Exit::Cut {
+            self.cpu.core.insn = 0;
+            return Ok((last, exit));
+        }
+        self.account(bus, last, exit).map(|exit| (last, exit))
+    }
+
+    /// Runs block `id` alone and accounts for it.
     #[inline]
     fn enter(&mut self, bus: &mut dyn Bus, id: u32) -> Result<Exit, Exception> {
         let cpu = &mut self.cpu;
@@ -208,13 +247,12 @@ impl<B: Backend<Cpu>> Engine<B> {
         let cpu = &mut self.cpu;
         let entry = &self.cache.blocks[id as usize];
         let n = entry.insns as usize;
-        let to = self.backend.bounds(&entry.code)[n] as usize;
         let mut done = n;
         if exit == Exit::Attention {
             // The rest of the instruction runs; the request to leave stays.
             done = cpu.core.insn as usize + 1;
             let end = self.backend.bounds(&entry.code)[done] as usize;
-            let mut from = to - cpu.core.rest;
+            let mut from = self.backend.bounds(&entry.code)[n] as usize - cpu.core.rest;
             while exit == Exit::Attention {
                 cpu.core.leave = false;
                 exit = self.backend.run(&entry.code, from, end, cpu, bus);
@@ -241,7 +279,9 @@ impl<B: Backend<Cpu>> Engine<B> {
                 let unfinished = std::mem::take(&mut cpu.core.unfinished);
                 cpu.core.count += done as u64 - u64::from(unfinished);
             }
-            Exit::Chain0 | Exit::Chain1 | Exit::Lookup | Exit::Attention => cpu.core.count += done as u64,
+            Exit::Chain0 | Exit::Chain1 | Exit::Lookup | Exit::Attention | Exit::Cut => {
+                cpu.core.count += done as u64;
+            }
         }
         Ok(exit)
     }
@@ -253,6 +293,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let link = from.links[slot];
         let generation = self.cpu.core.tlb.generation;
         if link.generation == generation && self.cache.blocks[link.id as usize].live {
+            self.connect(id, slot, link);
             return Ok(link.id);
         }
         let epoch = self.cache.epoch;
@@ -261,8 +302,31 @@ impl<B: Backend<Cpu>> Engine<B> {
         if self.cache.epoch == epoch {
             let link = cache::Link { generation: self.cpu.core.tlb.generation, id: next };
             self.cache.blocks[id as usize].links[slot] = link;
+            self.connect(id, slot, link);
         }
         Ok(next)
+    }
+
+    /// Lets machine code follow a link by itself, if both ends have some.
+    #[inline]
+    fn connect(&mut self, id: u32, slot: usize, link: cache::Link) {
+        let (from, to) = (&self.cache.blocks[id as usize].code, &self.cache.blocks[link.id as usize].code);
+        if self.backend.entry(to) != 0 {
+            self.backend.link(from, slot, link.generation, to);
+            let incoming = &mut self.cache.blocks[link.id as usize].incoming;
+            if !incoming.contains(&(id, slot as u8)) {
+                incoming.push((id, slot as u8));
+            }
+        }
+    }
+
+    /// Takes back the links to blocks that were discarded.
+    fn disconnect(&mut self) {
+        while let Some(dead) = self.cache.dead.pop() {
+            for (id, slot) in std::mem::take(&mut self.cache.blocks[dead as usize].incoming) {
+                self.backend.unlink(&self.cache.blocks[id as usize].code, usize::from(slot));
+            }
+        }
     }
 
     /// The block at pc.
@@ -298,6 +362,7 @@ impl<B: Backend<Cpu>> Engine<B> {
                 return Ok(id);
             }
             self.cache.discard(id);
+            self.disconnect();
         }
         self.translate(pc, mode)
     }
@@ -347,5 +412,6 @@ impl<B: Backend<Cpu>> Engine<B> {
             self.stats.discarded += self.cache.discard_page(page);
             self.cpu.core.phys.clear_code(page);
         }
+        self.disconnect();
     }
 }

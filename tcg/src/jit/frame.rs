@@ -1,0 +1,96 @@
+//! What machine code and the functions it calls share during one run, and where the fields of the CPU are.
+
+use super::Inner;
+use crate::{Bus, core::Core, lazy::Lazy, tlb, x86::Cpu};
+use std::mem::offset_of;
+
+/// One run. Its address is at the bottom of the machine code's stack frame.
+#[repr(C)]
+pub(super) struct Frame {
+    /// The CPU.
+    pub cpu: *mut Cpu,
+    /// Count at which the run must have stopped.
+    pub limit: u64,
+    /// First TLB entry of the first view.
+    pub tlb: u64,
+    /// Table of recent blocks.
+    pub recent: u64,
+    /// Mode of the run.
+    pub mode: u64,
+    /// The devices.
+    pub bus: *mut dyn Bus,
+}
+
+/// Register-file displacement from the base register, which points at register 16 so that 32 fit in a byte.
+pub(super) const BIAS: i32 = 16 * 8;
+
+const fn core(field: usize) -> i32 {
+    field as i32 - offset_of!(Core, regs) as i32 - BIAS
+}
+
+/// Bytes from the start of the CPU to what the base register points at.
+pub(super) const TO_BASE: usize = offset_of!(Cpu, core) + offset_of!(Core, regs) + BIAS as usize;
+pub(super) const PC: i32 = core(offset_of!(Core, pc));
+pub(super) const COUNT: i32 = core(offset_of!(Core, count));
+pub(super) const MMU: i32 = core(offset_of!(Core, mmu));
+pub(super) const GENERATION: i32 = core(offset_of!(Core, tlb) + offset_of!(tlb::Tlb, generation));
+pub(super) const LAZY_A: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, a));
+pub(super) const LAZY_B: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, b));
+pub(super) const LAZY_WORD: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, word));
+pub(super) const LAZY_CARRY: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, carry));
+pub(super) const FLAG_Z: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, z));
+pub(super) const FLAG_S: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, s));
+pub(super) const FLAG_C: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, c));
+
+/// What a call site tells the function it calls, in one word.
+#[derive(Clone, Copy)]
+pub(super) struct Site {
+    /// Id of the block.
+    pub id: u32,
+    /// Instruction in the block.
+    pub insn: u8,
+    /// Instructions in the block.
+    pub insns: u8,
+    /// Destination register.
+    pub dst: u8,
+    /// log2 of the width.
+    pub size: u8,
+    /// 0: zero-extend; 1: sign-extend to 32 bits; 2: sign-extend to 64 bits.
+    pub extend: u8,
+    /// Ops of the block after this one, as the interpreter counts.
+    pub rest: u16,
+}
+
+impl Site {
+    pub fn pack(self) -> u64 {
+        u64::from(self.id)
+            | u64::from(self.insn) << 24
+            | u64::from(self.insns) << 32
+            | u64::from(self.dst) << 40
+            | u64::from(self.size) << 46
+            | u64::from(self.extend) << 48
+            | u64::from(self.rest) << 50
+    }
+
+    pub fn unpack(v: u64) -> Self {
+        Self {
+            id: v as u32 & 0xff_ffff,
+            insn: (v >> 24) as u8,
+            insns: (v >> 32) as u8,
+            dst: (v >> 40) as u8 & 63,
+            size: (v >> 46) as u8 & 3,
+            extend: (v >> 48) as u8 & 3,
+            rest: (v >> 50) as u16,
+        }
+    }
+}
+
+/// What a called function answers: a value, and zero or how the run ends.
+#[repr(C)]
+pub(super) struct Answer {
+    pub value: u64,
+    pub exit: u64,
+}
+
+/// Signature of the functions that machine code calls: frame, two operands, site, instructions left, one more.
+pub(super) type Shim = extern "sysv64" fn(*mut Frame, u64, u64, u64, u64, *const Inner) -> Answer;

@@ -1,0 +1,207 @@
+//! Machine code for x86-64 hosts from the same IR that the interpreter runs.
+//!
+//! Blocks jump to each other directly while the translations they were found with hold, and find computed targets in the
+//! run loop's table of recent blocks. Everything else is left to the run loop, which counts and delivers exactly as it
+//! does for the interpreter: a recording made by one is replayed by the other.
+//!
+//! One of the files that may use `unsafe`.
+
+mod alu;
+mod asm;
+mod buffer;
+mod emit;
+mod flags;
+mod frame;
+mod memory;
+mod shims;
+mod thunks;
+
+use crate::{
+    Bus,
+    block::{Backend, Block, Exit, Linked},
+    interp,
+    x86::Cpu,
+};
+use asm::Asm;
+use buffer::Buffer;
+use emit::Emit;
+use frame::{Frame, TO_BASE};
+use std::{
+    cell::{Cell, OnceCell},
+    io,
+};
+use thunks::Thunks;
+
+/// Number of a link record that does not exist.
+const NO_LINK: u32 = u32::MAX;
+
+/// What a block is compiled from, and where its machine code is.
+pub(crate) struct Inner {
+    block: Block<Cpu>,
+    /// For runs that stop inside the block, and for ops without machine code.
+    interp: OnceCell<interp::Code<Cpu>>,
+    entry: Cell<u64>,
+    epoch: Cell<u64>,
+    links: Cell<[u32; 2]>,
+}
+
+impl Inner {
+    fn interp(&self) -> &interp::Code<Cpu> {
+        self.interp.get_or_init(|| interp::Code::compile(&self.block))
+    }
+}
+
+/// A compiled block.
+pub struct Code(Box<Inner>);
+
+/// The JIT.
+pub struct Jit {
+    buffer: Buffer,
+    thunks: Thunks,
+    /// Bytes of code before the first block.
+    shared: usize,
+    /// Grows whenever all machine code becomes invalid.
+    epoch: u64,
+    /// Blocks compiled to machine code.
+    compiled: u64,
+}
+
+impl Jit {
+    /// A JIT without any code.
+    ///
+    /// # Errors
+    /// When the host gives no memory for code.
+    pub fn new() -> io::Result<Self> {
+        let mut buffer = Buffer::new()?;
+        let mut a = Asm::new(buffer.next());
+        let thunks = Thunks::emit(&mut a);
+        buffer.push(&a.code);
+        let shared = buffer.used();
+        Ok(Self { buffer, thunks, shared, epoch: 1, compiled: 0 })
+    }
+
+    /// Blocks compiled, and bytes of machine code now in use.
+    #[must_use]
+    pub fn size(&self) -> (u64, usize) {
+        (self.compiled, self.buffer.used())
+    }
+
+    fn emit(&mut self, id: u32, code: &Code) -> Vec<u8> {
+        let inner: &Inner = &code.0;
+        let numbers = [self.buffer.link(), self.buffer.link()];
+        inner.links.set(numbers);
+        let links = numbers.map(|n| self.buffer.link_address(n));
+        Emit::new(self.buffer.next(), self.thunks, &inner.block, id, inner, links).block()
+    }
+
+    fn enter(&self, entry: u64, at: &Linked, guest: &mut Cpu, bus: &mut dyn Bus) -> u64 {
+        let left = at.limit - guest.core.count;
+        let tlb = guest.core.tlb.base() as u64;
+        let cpu: *mut Cpu = guest;
+        // SAFETY: only the lifetime of the trait object goes; the frame does not outlive this call.
+        let bus = unsafe { std::mem::transmute::<*mut (dyn Bus + '_), *mut (dyn Bus + 'static)>(bus) };
+        let mut frame =
+            Frame { cpu, limit: at.limit, tlb, recent: at.recent as u64, mode: u64::from(at.mode), bus };
+        // SAFETY: the thunk has this signature, and the buffer keeps it mapped and executable.
+        let thunk: extern "sysv64" fn(*mut Frame, u64, u64, u64) -> u64 =
+            unsafe { std::mem::transmute(self.thunks.enter as usize) };
+        let result = thunk(&raw mut frame, entry, left, cpu as u64 + TO_BASE as u64);
+        // SAFETY: `cpu` came from the exclusive reference that this function still holds.
+        let core = unsafe { &mut (*cpu).core };
+        core.lazy.settle(&mut core.flags);
+        result
+    }
+}
+
+fn exit_of(code: u64) -> Exit {
+    match code & 0x7f {
+        0 => Exit::Chain0,
+        1 => Exit::Chain1,
+        2 => Exit::Lookup,
+        3 => Exit::Leave,
+        4 => Exit::Fault,
+        5 => Exit::Attention,
+        6 => Exit::End,
+        _ => Exit::Cut,
+    }
+}
+
+impl Backend<Cpu> for Jit {
+    type Code = Code;
+
+    fn compile(&mut self, block: &Block<Cpu>) -> Code {
+        let block =
+            Block { pc: block.pc, len: block.len, ops: block.ops.clone(), insns: block.insns.clone() };
+        Code(Box::new(Inner {
+            block,
+            interp: OnceCell::new(),
+            entry: Cell::new(0),
+            epoch: Cell::new(0),
+            links: Cell::new([NO_LINK; 2]),
+        }))
+    }
+
+    fn run_whole(&self, code: &Code, guest: &mut Cpu, bus: &mut dyn Bus) -> Exit {
+        code.0.interp().run_whole(guest, bus)
+    }
+
+    fn run(&self, code: &Code, from: usize, to: usize, guest: &mut Cpu, bus: &mut dyn Bus) -> Exit {
+        code.0.interp().run(from, to, guest, bus)
+    }
+
+    fn bounds<'a>(&self, code: &'a Code) -> &'a [u32] {
+        code.0.interp().bounds()
+    }
+
+    fn prepare(&mut self, id: u32, code: &Code) -> bool {
+        if code.0.epoch.get() == self.epoch {
+            return false;
+        }
+        let mut flushed = false;
+        let mut text = self.emit(id, code);
+        if !self.buffer.fits(text.len()) {
+            self.reset();
+            flushed = true;
+            text = self.emit(id, code);
+        }
+        code.0.entry.set(self.buffer.next());
+        code.0.epoch.set(self.epoch);
+        self.buffer.push(&text);
+        self.compiled += 1;
+        flushed
+    }
+
+    fn entry(&self, code: &Code) -> u64 {
+        if code.0.epoch.get() == self.epoch { code.0.entry.get() } else { 0 }
+    }
+
+    fn run_linked(&mut self, at: &Linked, code: &Code, guest: &mut Cpu, bus: &mut dyn Bus) -> (u32, Exit) {
+        let result = self.enter(code.0.entry.get(), at, guest, bus);
+        ((result >> 8) as u32, exit_of(result))
+    }
+
+    fn link(&mut self, from: &Code, slot: usize, generation: u64, to: &Code) {
+        if from.0.epoch.get() == self.epoch && to.0.epoch.get() == self.epoch {
+            self.buffer.set_link(from.0.links.get()[slot], generation, to.0.entry.get());
+        }
+    }
+
+    fn unlink(&mut self, from: &Code, slot: usize) {
+        if from.0.epoch.get() == self.epoch {
+            self.buffer.set_link(from.0.links.get()[slot], u64::MAX, 0);
+        }
+    }
+
+    fn reset(&mut self) {
+        self.buffer.reset(self.shared);
+        self.epoch += 1;
+    }
+
+    fn describe(&self) -> String {
+        format!(
+            "blocks compiled        {}\nbytes of machine code  {}\n",
+            self.compiled,
+            self.buffer.used()
+        )
+    }
+}

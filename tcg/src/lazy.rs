@@ -1,0 +1,120 @@
+//! Flags that machine code leaves as the operands of the operation that defines them.
+//!
+//! Only while translated code runs: everybody else finds them settled in [`crate::core::Core::flags`].
+
+use crate::{
+    flags::Flags,
+    interp,
+    ir::{Alu, Shift, Size},
+};
+
+/// Which operation the operands belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Nothing is pending.
+    Settled,
+    /// a + b
+    Add,
+    /// a - b
+    Sub,
+    /// a + b + carry
+    Adc,
+    /// a - b - carry
+    Sbb,
+    /// The result of a logical operation, in a.
+    Logic,
+    /// a + 1, CF as it was.
+    Inc,
+    /// a - 1, CF as it was.
+    Dec,
+    /// a << b, b not zero.
+    Shl,
+    /// a >> b, b not zero.
+    Shr,
+    /// a >> b, sign in, b not zero.
+    Sar,
+    /// Signed product of a and b.
+    Imul,
+    /// Unsigned product of a and b.
+    Mul,
+    /// Bit count of a.
+    Popcnt,
+}
+
+impl Kind {
+    const ALL: [Kind; 14] = [
+        Kind::Settled,
+        Kind::Add,
+        Kind::Sub,
+        Kind::Adc,
+        Kind::Sbb,
+        Kind::Logic,
+        Kind::Inc,
+        Kind::Dec,
+        Kind::Shl,
+        Kind::Shr,
+        Kind::Sar,
+        Kind::Imul,
+        Kind::Mul,
+        Kind::Popcnt,
+    ];
+
+    /// The word that machine code stores.
+    pub(crate) const fn word(self, size: Size) -> u32 {
+        self as u32 | (size as u32) << 8
+    }
+}
+
+/// The operands.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Lazy {
+    /// First operand; bits above the width are anything.
+    pub a: u64,
+    /// Second operand.
+    pub b: u64,
+    /// [`Kind::word`].
+    pub word: u32,
+    /// CF before the operation, where that matters.
+    pub carry: u8,
+}
+
+impl Lazy {
+    /// Computes what is pending into `flags`.
+    #[inline]
+    pub(crate) fn settle(&mut self, flags: &mut Flags) {
+        if self.word != 0 {
+            *flags = self.compute(*flags);
+            self.word = 0;
+        }
+    }
+
+    fn compute(&self, old: Flags) -> Flags {
+        let size = [Size::B, Size::W, Size::D, Size::Q][(self.word >> 8 & 3) as usize];
+        let (a, b) = (self.a & size.mask(), self.b & size.mask());
+        let carry = self.carry != 0;
+        match Kind::ALL[(self.word & 0xff) as usize % Kind::ALL.len()] {
+            Kind::Settled => old,
+            Kind::Add => interp::alu_flags(Alu::Add, size, a, b, false),
+            Kind::Sub => interp::alu_flags(Alu::Sub, size, a, b, false),
+            Kind::Adc => interp::alu_flags(Alu::Adc, size, a, b, carry),
+            Kind::Sbb => interp::alu_flags(Alu::Sbb, size, a, b, carry),
+            Kind::Logic => interp::alu_flags(Alu::Or, size, a, a, false),
+            Kind::Inc => keep_carry(interp::alu_flags(Alu::Add, size, a, 1, false), carry),
+            Kind::Dec => keep_carry(interp::alu_flags(Alu::Sub, size, a, 1, false), carry),
+            Kind::Shl => interp::shift_flags(Shift::Shl, size, a, self.b as u32),
+            Kind::Shr => interp::shift_flags(Shift::Shr, size, a, self.b as u32),
+            Kind::Sar => interp::shift_flags(Shift::Sar, size, a, self.b as u32),
+            Kind::Imul => interp::product_flags(true, size, a, b),
+            Kind::Mul => interp::product_flags(false, size, a, b),
+            Kind::Popcnt => Flags { z: a, s: 1, c: 0, a: 0 },
+        }
+    }
+}
+
+fn keep_carry(mut f: Flags, carry: bool) -> Flags {
+    let of = f.of();
+    f.set_carry_overflow(carry, of);
+    f
+}
