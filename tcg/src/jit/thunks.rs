@@ -63,7 +63,7 @@ impl Thunks {
         a.load(Size::Q, RCX, Rm::Base(RCX, offset_of!(Frame, limit) as i32));
         a.alu(5, Size::Q, RCX, Rm::Reg(LEFT));
         a.store(Size::Q, Rm::Base(BASE, COUNT), RCX);
-        t.exit_raw = place(a);
+        t.exit_raw = a.origin + a.here() as u64;
         a.pop(RDI);
         for r in SAVED.into_iter().rev() {
             a.pop(r);
