@@ -1,6 +1,7 @@
 //! The translator: guest CPU state, front ends, one IR, its interpreter, the soft MMU, exact instruction counting.
 //!
-//! A guest front end ([`x86`]) lowers instructions to [`ir`]; a back end ([`interp`]) turns IR into something that runs.
+//! A guest front end ([`x86`]) lowers instructions to [`ir`]; a back end ([`interp`], and `jit` on
+//! x86-64 hosts) turns IR into something that runs.
 //! Devices are reached through [`Bus`] only.
 
 pub mod block;

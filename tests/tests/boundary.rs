@@ -32,6 +32,9 @@ const HOST_WORDS: &[&str] = &[
     "_rdtsc",
 ];
 
+/// The one file of a pure crate that asks the host for something: memory to run machine code from.
+const CODE_MEMORY: &str = "tcg/src/jit/buffer.rs";
+
 /// Files that may use `unsafe`; each must, so that the list only shrinks by being edited.
 const UNSAFE: &[&str] = &[
     "tcg/src/jit/buffer.rs",
@@ -119,7 +122,7 @@ fn crates_depend_only_along_the_arrows() {
 fn pure_crates_do_not_name_the_host() {
     for krate in PURE {
         for (file, text) in rust_files(&format!("{krate}/src")) {
-            if file.contains("/tests/") || file.ends_with("tests.rs") {
+            if file.contains("/tests/") || file.ends_with("tests.rs") || file == CODE_MEMORY {
                 continue;
             }
             for word in HOST_WORDS {

@@ -86,8 +86,7 @@ impl Asm {
         };
         let rex = u8::from(size == Size::Q) << 3 | reg >> 3 << 2 | x >> 3 << 1 | b >> 3;
         let high = |r: u8| (4..8).contains(&r);
-        let forced = bytes & 1 != 0 && high(reg)
-            || bytes & 2 != 0 && matches!(rm, Rm::Reg(r) if high(r));
+        let forced = bytes & 1 != 0 && high(reg) || bytes & 2 != 0 && matches!(rm, Rm::Reg(r) if high(r));
         if rex != 0 || forced {
             self.byte(0x40 | rex);
         }
@@ -187,12 +186,6 @@ impl Asm {
         }
     }
 
-    /// rm = rm OP reg; `op` is the number in the opcode map (ADD 0, OR 1, ADC 2, SBB 3, AND 4, SUB 5, XOR 6, CMP 7).
-    pub fn alu_store(&mut self, op: u8, size: Size, rm: Rm, reg: u8) {
-        let opcode = op << 3 | u8::from(size != Size::B);
-        self.encode(size, None, &[opcode], reg, rm, if size == Size::B { 3 } else { 0 });
-    }
-
     /// reg = reg OP rm.
     pub fn alu(&mut self, op: u8, size: Size, reg: u8, rm: Rm) {
         let opcode = op << 3 | 2 | u8::from(size != Size::B);
@@ -217,12 +210,6 @@ impl Asm {
     /// TEST rm, reg.
     pub fn test(&mut self, size: Size, rm: Rm, reg: u8) {
         self.encode(size, None, &[Self::sized(size, 0x85)], reg, rm, if size == Size::B { 3 } else { 0 });
-    }
-
-    /// TEST rm, constant.
-    pub fn test_imm(&mut self, size: Size, rm: Rm, v: i32) {
-        self.encode(size, None, &[Self::sized(size, 0xf7)], 0, rm, if size == Size::B { 2 } else { 0 });
-        self.immediate(size, v);
     }
 
     /// The one-operand group F6/F7: NOT 2, NEG 3, MUL 4, IMUL 5.
@@ -312,11 +299,6 @@ impl Asm {
     /// BSF or BSR.
     pub fn bit_scan(&mut self, reverse: bool, size: Size, reg: u8, rm: Rm) {
         self.encode(size, None, &[0x0f, if reverse { 0xbd } else { 0xbc }], reg, rm, 0);
-    }
-
-    /// POPCNT.
-    pub fn popcnt(&mut self, size: Size, reg: u8, rm: Rm) {
-        self.encode(size, Some(0xf3), &[0x0f, 0xb8], reg, rm, 0);
     }
 
     /// rm (8 bits) = condition.

@@ -35,9 +35,7 @@ impl Buffer {
         // SAFETY: `fd` is ours; the two mappings are new, of the file's length, and nothing else knows them.
         unsafe {
             let sized = libc::ftruncate(fd, len as libc::off_t) == 0;
-            let map = |protection| {
-                libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, fd, 0)
-            };
+            let map = |protection| libc::mmap(ptr::null_mut(), len, protection, libc::MAP_SHARED, fd, 0);
             let write = map(libc::PROT_READ | libc::PROT_WRITE);
             let execute = map(libc::PROT_READ | libc::PROT_EXEC);
             let error = io::Error::last_os_error();

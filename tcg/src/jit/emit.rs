@@ -86,8 +86,15 @@ impl<'a> Emit<'a> {
         inner: *const Inner,
         links: [u64; 2],
     ) -> Self {
-        let site =
-            Site { id, insn: 0, insns: block.insns.len() as u8, dst: Reg::SINK.0, size: 0, extend: 0, rest: 0 };
+        let site = Site {
+            id,
+            insn: 0,
+            insns: block.insns.len() as u8,
+            dst: Reg::SINK.0,
+            size: 0,
+            extend: 0,
+            rest: 0,
+        };
         Self {
             a: Asm::new(origin),
             t,
@@ -175,7 +182,11 @@ impl<'a> Emit<'a> {
             | Op::Popcnt { .. }
             | Op::SetCond { .. }
             | Op::CondMov { .. } => self.compute(&op, live),
-            Op::Lea { .. } | Op::Load { .. } | Op::LoadSigned { .. } | Op::LoadForWrite { .. } | Op::Store { .. } => {
+            Op::Lea { .. }
+            | Op::Load { .. }
+            | Op::LoadSigned { .. }
+            | Op::LoadForWrite { .. }
+            | Op::Store { .. } => {
                 self.access(&op);
                 true
             }

@@ -39,7 +39,14 @@ pub(super) enum Pending {
 pub(super) fn exact_after(kind: Kind, size: Size, count: u8) -> u8 {
     match kind {
         Kind::Settled => 0,
-        Kind::Add | Kind::Sub | Kind::Adc | Kind::Sbb | Kind::Logic | Kind::Inc | Kind::Dec | Kind::Popcnt => ALL,
+        Kind::Add
+        | Kind::Sub
+        | Kind::Adc
+        | Kind::Sbb
+        | Kind::Logic
+        | Kind::Inc
+        | Kind::Dec
+        | Kind::Popcnt => ALL,
         Kind::Shl | Kind::Shr | Kind::Sar => match count {
             1 => ALL,
             n if u32::from(n) < size.bits() => C | Z | S | P,

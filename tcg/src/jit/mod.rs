@@ -198,10 +198,6 @@ impl Backend<Cpu> for Jit {
     }
 
     fn describe(&self) -> String {
-        format!(
-            "blocks compiled        {}\nbytes of machine code  {}\n",
-            self.compiled,
-            self.buffer.used()
-        )
+        format!("blocks compiled        {}\nbytes of machine code  {}\n", self.compiled, self.buffer.used())
     }
 }

@@ -6,7 +6,13 @@ use super::{
     Inner,
     frame::{Answer, Frame, Site},
 };
-use crate::{Bus, block::Exit, guest::Guest, ir::{Helper, Size}, x86::{Cpu, Exception}};
+use crate::{
+    Bus,
+    block::Exit,
+    guest::Guest,
+    ir::{Helper, Size},
+    x86::{Cpu, Exception},
+};
 
 const GOES_ON: u64 = 0;
 

@@ -146,7 +146,13 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
              exceptions             {}\n\
              unknown MSRs           {}\n\
              unknown opcodes        {}\n{}",
-            s.blocks, s.instructions, s.discarded, s.searches, s.exceptions, unknown.msrs, unknown.opcodes,
+            s.blocks,
+            s.instructions,
+            s.discarded,
+            s.searches,
+            s.exceptions,
+            unknown.msrs,
+            unknown.opcodes,
             self.engine.describe()
         )
     }
