@@ -124,10 +124,11 @@ impl<'a> Emit<'a> {
             self.site.insn = n as u8;
             self.drop_temps();
             let end = self.block.insns.get(n + 1).map_or(self.block.ops.len(), |i| i.op as usize);
-            for i in insn.op as usize..end {
+            let first = insn.op as usize;
+            for (i, &live) in live[..end].iter().enumerate().skip(first) {
                 self.site.rest = (total - i - 1) as u16;
                 self.pinned = 0;
-                self.op(i, live[i]);
+                self.op(i, live);
             }
         }
         for cold in std::mem::take(&mut self.cold) {
@@ -313,12 +314,12 @@ impl<'a> Emit<'a> {
 
     /// Makes the register file current, temporaries included when `temps`.
     pub fn flush(&mut self, temps: bool) {
-        for n in 0..POOL.len() {
-            if let Some(Slot { reg, dirty: true }) = self.slots[n]
+        for (slot, host) in self.slots.iter_mut().zip(POOL) {
+            if let Some(Slot { reg, dirty: true }) = *slot
                 && (temps || reg < Reg::TEMP)
             {
-                self.a.store(Size::Q, file(reg), POOL[n]);
-                self.slots[n] = Some(Slot { reg, dirty: false });
+                self.a.store(Size::Q, file(reg), host);
+                *slot = Some(Slot { reg, dirty: false });
             }
         }
     }

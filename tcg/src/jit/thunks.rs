@@ -45,8 +45,7 @@ fn frame_slot(a: &mut Asm, to: u8, above: i32) {
 
 impl Thunks {
     pub fn emit(a: &mut Asm) -> Self {
-        let mut t = Thunks::default();
-        t.enter = place(a);
+        let mut t = Thunks { enter: place(a), ..Thunks::default() };
         for r in SAVED {
             a.push(r);
         }
@@ -83,7 +82,7 @@ impl Thunks {
 }
 
 fn place(a: &mut Asm) -> u64 {
-    while a.here() % 16 != 0 {
+    while !a.here().is_multiple_of(16) {
         a.code.push(0xcc);
     }
     a.origin + a.here() as u64
@@ -123,7 +122,7 @@ fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
 fn lookup(a: &mut Asm, exit: u64) -> u64 {
     use crate::x86::engine::Recent;
     let at = place(a);
-    debug_assert!(PC != 0 && BIAS != 0);
+    const { assert!(PC != 0 && BIAS != 0) };
     frame_slot(a, RSI, 0);
     a.mov(RCX, RAX);
     a.shift_imm(5, Size::Q, RCX, 13);

@@ -20,7 +20,7 @@ pub enum TcgEngine {
     /// The reference interpreter.
     #[default]
     Interp,
-    /// Machine code, where the host has it; else the interpreter.
+    /// Machine code; only where [`HAS_JIT`].
     Jit,
 }
 
@@ -34,16 +34,23 @@ pub struct TcgAccelerator<B: Backend<Cpu>> {
 }
 
 /// A CPU after RESET over `phys`.
-#[must_use]
-pub fn tcg(phys: PhysMap, engine: TcgEngine) -> Box<dyn Accelerator> {
-    #[cfg(all(target_arch = "x86_64", unix))]
-    if engine == TcgEngine::Jit
-        && let Ok(jit) = rrvmm_tcg::jit::Jit::new()
-    {
-        return Box::new(TcgAccelerator { engine: Engine::new(Cpu::new(phys), jit), name: "jit" });
+///
+/// # Errors
+/// The host gives no memory for machine code, or has no JIT.
+pub fn tcg(phys: PhysMap, engine: TcgEngine) -> std::io::Result<Box<dyn Accelerator>> {
+    let cpu = Cpu::new(phys);
+    match engine {
+        TcgEngine::Interp => {
+            Ok(Box::new(TcgAccelerator { engine: Engine::new(cpu, Interp), name: "interp" }))
+        }
+        #[cfg(all(target_arch = "x86_64", unix))]
+        TcgEngine::Jit => {
+            let jit = rrvmm_tcg::jit::Jit::new()?;
+            Ok(Box::new(TcgAccelerator { engine: Engine::new(cpu, jit), name: "jit" }))
+        }
+        #[cfg(not(all(target_arch = "x86_64", unix)))]
+        TcgEngine::Jit => Err(std::io::ErrorKind::Unsupported.into()),
     }
-    let _ = engine;
-    Box::new(TcgAccelerator { engine: Engine::new(Cpu::new(phys), Interp), name: "interp" })
 }
 
 impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {

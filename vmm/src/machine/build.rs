@@ -28,6 +28,9 @@ pub enum BuildError {
     /// No memory for it.
     #[error(transparent)]
     Memory(#[from] MemoryError),
+    /// No engine for it.
+    #[error("the engine cannot start; --engine interp runs on every host")]
+    Engine(#[source] std::io::Error),
     /// Nothing it could boot.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -58,7 +61,7 @@ impl PcMachine {
         let phys = PhysMap::new(memory.mmap().clone(), rom);
         let pages = phys.pages();
         let mut machine = PcMachine {
-            accel: tcg(phys, engine),
+            accel: tcg(phys, engine).map_err(BuildError::Engine)?,
             board: Pc::new(config),
             clock: Clock::default(),
             nmi: false,
