@@ -86,3 +86,23 @@ fn every_payload_replays_and_verifies() {
         Ok(())
     });
 }
+
+/// Recorded by either engine, verified by the other: every digest must be equal.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn every_payload_is_the_same_run_in_both_engines() {
+    let directory = tempfile::tempdir().unwrap();
+    on_all(|payload| {
+        for (recorder, verifier) in [("interp", "jit"), ("jit", "interp")] {
+            let name = format!("{}-{recorder}.rrvm", payload.name.replace('/', "-"));
+            let recording = directory.path().join(name);
+            let mut record = rrvmm(["record", "--engine", recorder, "--timeout", "60s"])?;
+            record.args(payload.build()?.rrvmm_options()).arg("-o").arg(&recording);
+            Process::new(record).limit(Duration::from_secs(90)).run()?.exited(exit_status(payload))?;
+            let mut verify = rrvmm(["verify", "--engine", verifier])?;
+            verify.arg(&recording);
+            Process::new(verify).run()?.exited(0).with_context(|| format!("recorded by {recorder}"))?;
+        }
+        Ok(())
+    });
+}
