@@ -72,12 +72,14 @@ fn saved(path: &Path) -> String {
 
 /// Builds the machine; what cannot be booted is named by its file.
 fn build(setup: &Setup, args: &MachineArgs) -> anyhow::Result<PcMachine> {
-    PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg()?).map_err(|error| match (&error, &args.kernel, &args.bios) {
-        (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
-            let what = format!("cannot start {}", path.display());
-            anyhow::Error::from(error).context(what)
+    PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg()).map_err(|error| {
+        match (&error, &args.kernel, &args.bios) {
+            (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
+                let what = format!("cannot start {}", path.display());
+                anyhow::Error::from(error).context(what)
+            }
+            _ => error.into(),
         }
-        _ => error.into(),
     })
 }
 
