@@ -1,6 +1,12 @@
 //! A translated stretch of guest code, before a back end takes it.
 
-use crate::{Bus, guest::Guest, ir::Op};
+use crate::{
+    Bus,
+    guest::Guest,
+    ir::Op,
+    itlb::{Itlb, Witness},
+    tlb::PAGE_MASK,
+};
 
 /// Where a guest instruction starts.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +17,45 @@ pub struct Insn {
     pub op: u32,
 }
 
+/// Where a block lies in linear memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// pc of the first instruction.
+    pub pc: u64,
+    /// Linear address of that pc.
+    pub linear: u64,
+    /// Bytes of guest code.
+    pub len: u32,
+    /// Bits that a linear address keeps.
+    pub wrap: u64,
+    /// View of the instruction TLB (see [`crate::itlb`]).
+    pub view: usize,
+}
+
+impl Span {
+    /// Linear address of `pc`.
+    #[must_use]
+    pub fn linear_of(&self, pc: u64) -> u64 {
+        self.linear.wrapping_add(pc.wrapping_sub(self.pc)) & self.wrap
+    }
+
+    /// First address of the page after the block's first.
+    #[must_use]
+    pub fn next_page(&self) -> u64 {
+        (self.linear | !PAGE_MASK).wrapping_add(1) & self.wrap
+    }
+
+    /// Slot of the instruction TLB that must be compared before the block jumps to `pc`; `None` within its pages, whose
+    /// slots are known to be filled with what they were.
+    #[must_use]
+    pub fn slot_to_check(&self, pc: u64) -> Option<u32> {
+        let to = self.linear_of(pc);
+        let last = self.linear.wrapping_add(u64::from(self.len.max(1)) - 1) & self.wrap;
+        let within = [self.linear, last].iter().any(|from| (from ^ to) & PAGE_MASK == 0);
+        (!within).then(|| Itlb::slot(self.view, to))
+    }
+}
+
 /// IR of one block: straight-line code that ends with an op that leaves.
 #[derive(Debug)]
 pub struct Block<G: Guest> {
@@ -18,6 +63,10 @@ pub struct Block<G: Guest> {
     pub pc: u64,
     /// Bytes of guest code.
     pub len: u32,
+    /// Where it lies.
+    pub span: Span,
+    /// For a block that reaches into a second page: what must hold for that page at every entry.
+    pub second: Option<Witness>,
     /// The operations.
     pub ops: Vec<Op<G>>,
     /// The instructions, at least one.
@@ -42,7 +91,7 @@ pub enum Exit {
     Attention,
     /// Ran out of ops: a cut block.
     End,
-    /// The count does not suffice for a whole block; nothing of it was done. pc is set.
+    /// The count does not suffice for a whole block, or its second page is another now; nothing of it was done. pc is set.
     Cut,
 }
 
@@ -54,8 +103,8 @@ pub struct Linked {
     pub insns: u32,
     /// Count that must not be passed.
     pub limit: u64,
-    /// The guest's mode, as the run loop keys blocks.
-    pub mode: u32,
+    /// What blocks depend on besides their bytes, as the run loop numbers it.
+    pub context: u32,
     /// Address of the run loop's table of recent blocks.
     pub recent: usize,
 }
@@ -103,8 +152,9 @@ pub trait Backend<G: Guest> {
         (at.id, exit)
     }
 
-    /// Lets constant exit `slot` of one block lead straight to another while the TLB's generation is this one.
-    fn link(&mut self, _from: &Self::Code, _slot: usize, _generation: u64, _to: &Self::Code) {}
+    /// Lets constant exit `slot` of one block lead straight to another: always within a page, and while the slot of the
+    /// instruction TLB for the other's page shows `token` otherwise.
+    fn link(&mut self, _from: &Self::Code, _slot: usize, _token: u32, _to: &Self::Code) {}
 
     /// Takes a link back.
     fn unlink(&mut self, _from: &Self::Code, _slot: usize) {}

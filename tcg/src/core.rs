@@ -1,8 +1,10 @@
 //! The architecture-neutral part of a running CPU: register file, flags, program counter, count, TLB.
 
-use crate::{flags::Flags, ir::FILE, lazy::Lazy, phys::PhysMap, tlb::Tlb};
+use crate::{flags::Flags, ir::FILE, itlb::Itlb, lazy::Lazy, phys::PhysMap, tlb::Tlb};
 
-/// What back ends touch directly.
+/// What back ends touch directly. The order is that of declaration: machine code reaches the fields from the register file
+/// on, and the first ones by short displacements.
+#[repr(C)]
 pub struct Core {
     /// The register file (see [`crate::ir::Reg`]).
     pub regs: [u64; FILE],
@@ -24,8 +26,10 @@ pub struct Core {
     pub mmu: usize,
     /// Flags that machine code has not settled yet; nothing between runs.
     pub(crate) lazy: Lazy,
-    /// Software TLB.
+    /// Software TLB for data.
     pub tlb: Tlb,
+    /// Software TLB for instruction fetches.
+    pub itlb: Itlb,
     /// Physical memory.
     pub phys: PhysMap,
 }
@@ -46,8 +50,27 @@ impl Core {
             mmu: 0,
             lazy: Lazy::default(),
             tlb: Tlb::new(),
+            itlb: Itlb::new(),
             phys,
         }
+    }
+
+    /// Forgets every translation.
+    pub fn flush_all(&mut self) {
+        self.tlb.flush_all();
+        self.itlb.flush_all();
+    }
+
+    /// Forgets every translation that is not global.
+    pub fn flush_local(&mut self) {
+        self.tlb.flush_local();
+        self.itlb.flush_local();
+    }
+
+    /// Forgets the guest's page of `addr`, global or not.
+    pub fn flush_page(&mut self, addr: u64) {
+        self.tlb.flush_page(addr);
+        self.itlb.flush_page(addr);
     }
 
     /// Instructions completed, also in the middle of a block.

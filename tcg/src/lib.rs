@@ -11,6 +11,7 @@ pub mod flags;
 pub mod guest;
 pub mod interp;
 pub mod ir;
+pub mod itlb;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub mod jit;
 mod lazy;

@@ -1,4 +1,9 @@
-//! The software TLB: direct-mapped, one array per privilege view, tags for read, write and execute kept apart.
+//! The software TLB for data: direct-mapped, one array per privilege view, tags for reads and writes kept apart.
+//!
+//! Which translations it holds is visible to the guest (a page walk sets accessed bits, a stale entry lasts), so it
+//! depends on the guest's accesses and flushes alone: never on what was translated or where a run was cut.
+
+use crate::itlb::LargePages;
 
 /// Bytes in a page.
 pub const PAGE: u64 = 4096;
@@ -11,51 +16,73 @@ pub const VIEWS: usize = 3;
 
 const INVALID: u64 = u64::MAX;
 
+// Below the page's physical address, in bits that are free.
+const GLOBAL: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const LISTED: u64 = 1 << 2;
+const SIZE_SHIFT: u32 = 4;
+const SIZE: u64 = 63 << SIZE_SHIFT;
+
 /// One cached translation. A tag equals the page's linear address when that access needs no slow path.
 ///
 /// Its size is a power of two so that machine code finds it with a shift.
 #[derive(Clone, Copy)]
-#[repr(C, align(64))]
+#[repr(C, align(32))]
 pub struct Entry {
-    /// Tag for reads.
+    /// Tag for reads; also says whose translation this is.
     pub read: u64,
     /// Tag for writes (absent while the page is clean, holds code or is watched).
     pub write: u64,
-    /// Tag for instruction fetch.
-    pub exec: u64,
     /// Host address minus linear address, wrapping.
     pub addend: u64,
-    /// Physical address of the page.
-    pub phys: u64,
-    /// Global translation: survives a CR3 load.
-    pub global: bool,
-    listed: bool,
+    /// Physical address of the page, and flags in the low bits.
+    place: u64,
 }
 
 impl Entry {
-    /// No translation; fill in what is allowed.
-    pub const EMPTY: Entry = Entry {
-        read: INVALID,
-        write: INVALID,
-        exec: INVALID,
-        addend: 0,
-        phys: 0,
-        global: false,
-        listed: false,
-    };
+    /// No translation.
+    pub const EMPTY: Entry = Entry { read: INVALID, write: INVALID, addend: 0, place: 0 };
+
+    /// Reads of the linear page `page` go to host address `host`, physical page `phys`. The guest's page has `page_size`
+    /// bytes (a power of two, 4 KiB or more); `writable` when a walk for a write led here.
+    #[must_use]
+    pub fn new(page: u64, host: u64, phys: u64, page_size: u64, global: bool, writable: bool) -> Self {
+        let flags = if global { GLOBAL } else { 0 } | if writable { WRITABLE } else { 0 };
+        let size = u64::from(page_size.trailing_zeros()) << SIZE_SHIFT;
+        let place = phys & PAGE_MASK | flags | size;
+        Self { read: page, write: INVALID, addend: host.wrapping_sub(page), place }
+    }
+
+    /// Physical address of the page.
+    #[inline(always)]
+    #[must_use]
+    pub fn phys(&self) -> u64 {
+        self.place & PAGE_MASK
+    }
+
+    /// Whether writes were translated too; their tag may be absent all the same.
+    #[inline(always)]
+    #[must_use]
+    pub fn writable(&self) -> bool {
+        self.place & WRITABLE != 0
+    }
+
+    /// Whether it came from the same page of the guest, of whatever size, as `addr`.
+    fn covers(&self, addr: u64) -> bool {
+        self.read != INVALID && (self.read ^ addr) >> ((self.place & SIZE) >> SIZE_SHIFT) == 0
+    }
 
     fn clear(&mut self) {
-        *self = Entry { listed: self.listed, ..Entry::EMPTY };
+        *self = Entry { place: self.place & LISTED, ..Entry::EMPTY };
     }
 }
 
-/// All views, and the list of filled entries that a flush has to visit.
+/// All views, and the list of entries that a CR3 load has to visit.
 pub struct Tlb {
     views: Vec<[Entry; ENTRIES]>,
-    filled: Vec<(u8, u16)>,
-    large: Option<(u64, u64)>,
-    /// Grows at every change that may remap code: caches of translated addresses compare it.
-    pub generation: u64,
+    /// Every entry that is not global, and maybe others: those marked as listed.
+    local: Vec<(u8, u16)>,
+    large: LargePages,
 }
 
 impl Default for Tlb {
@@ -68,7 +95,7 @@ impl Tlb {
     /// An empty TLB.
     #[must_use]
     pub fn new() -> Self {
-        Self { views: vec![[Entry::EMPTY; ENTRIES]; VIEWS], filled: Vec::new(), large: None, generation: 0 }
+        Self { views: vec![[Entry::EMPTY; ENTRIES]; VIEWS], local: Vec::new(), large: LargePages::default() }
     }
 
     /// The slot that would hold `addr`.
@@ -84,72 +111,122 @@ impl Tlb {
         self.views.as_ptr() as usize
     }
 
-    /// Stores a translation of the page of `addr`; `page_size` is the size of the guest's page (4 KiB or more).
-    pub fn fill(&mut self, view: usize, addr: u64, page_size: u64, mut entry: Entry) {
-        let index = (addr >> 12) as usize % ENTRIES;
-        let slot = &mut self.views[view % VIEWS][index];
-        if !slot.listed {
-            self.filled.push((view as u8, index as u16));
+    /// Stores a translation of the page of `addr`.
+    pub fn fill(&mut self, view: usize, addr: u64, mut entry: Entry) {
+        let (view, index) = (view % VIEWS, (addr >> 12) as usize % ENTRIES);
+        let slot = &mut self.views[view][index];
+        let listed = slot.place & LISTED != 0;
+        if !listed && entry.place & GLOBAL == 0 {
+            self.local.push((view as u8, index as u16));
+            entry.place |= LISTED;
         }
-        entry.listed = true;
+        entry.place |= slot.place & LISTED;
         *slot = entry;
-        if page_size > PAGE {
-            self.cover_large(addr, page_size);
-        }
+        self.large.add(addr, 1 << ((entry.place & SIZE) >> SIZE_SHIFT));
     }
 
-    /// Keeps one aligned region that covers every large page seen, so that INVLPG inside it drops all its pieces.
-    fn cover_large(&mut self, addr: u64, page_size: u64) {
-        let mut mask = !(page_size - 1);
-        if let Some((base, old)) = self.large {
-            mask &= old;
-            while (base ^ addr) & mask != 0 {
-                mask <<= 1;
-            }
-        }
-        self.large = Some((addr & mask, mask));
+    /// Gives the writable entry of `addr` its tag for writes.
+    pub fn open_writes(&mut self, view: usize, addr: u64) {
+        let slot = &mut self.views[view % VIEWS][(addr >> 12) as usize % ENTRIES];
+        debug_assert!(slot.writable() && slot.read == addr & PAGE_MASK);
+        slot.write = slot.read;
     }
 
     /// Forgets every translation.
     pub fn flush_all(&mut self) {
-        for (view, index) in self.filled.drain(..) {
-            self.views[view as usize][index as usize] = Entry::EMPTY;
+        for view in &mut self.views {
+            view.fill(Entry::EMPTY);
         }
-        self.large = None;
-        self.generation += 1;
+        self.local.clear();
+        self.large = LargePages::default();
     }
 
     /// Forgets every translation that is not global.
     pub fn flush_local(&mut self) {
-        let views = &mut self.views;
-        self.filled.retain(|&(view, index)| {
-            let slot = &mut views[view as usize][index as usize];
-            if !slot.global {
+        for (view, index) in self.local.drain(..) {
+            let slot = &mut self.views[view as usize][index as usize];
+            if slot.place & GLOBAL == 0 {
                 *slot = Entry::EMPTY;
+            } else {
+                slot.place &= !LISTED;
             }
-            slot.global
-        });
-        self.generation += 1;
+        }
     }
 
-    /// Forgets the page of `addr`, global or not.
+    /// Forgets the page of `addr`, global or not; all of it when it is a large one.
     pub fn flush_page(&mut self, addr: u64) {
-        if self.large.is_some_and(|(base, mask)| addr & mask == base) {
-            return self.flush_all();
+        if self.large.may_hold(addr) {
+            self.views.iter_mut().flatten().filter(|e| e.covers(addr)).for_each(Entry::clear);
+            return;
         }
         for view in &mut self.views {
             view[(addr >> 12) as usize % ENTRIES].clear();
         }
-        self.generation += 1;
     }
 
     /// Takes away fast writes to the physical page at `phys`.
     pub fn protect_page(&mut self, phys: u64) {
-        for &(view, index) in &self.filled {
-            let slot = &mut self.views[view as usize][index as usize];
-            if slot.phys == phys & PAGE_MASK {
+        for slot in self.views.iter_mut().flatten() {
+            if slot.phys() == phys & PAGE_MASK {
                 slot.write = INVALID;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(t: &mut Tlb, page: u64, size: u64, global: bool) {
+        t.fill(0, page, Entry::new(page, 0x7000_0000, 0x5000, size, global, true));
+    }
+
+    fn has(t: &Tlb, page: u64) -> bool {
+        t.entry(0, page).read == page
+    }
+
+    #[test]
+    fn a_cr3_load_spares_global_entries() {
+        let mut t = Tlb::new();
+        put(&mut t, 0x1000, PAGE, false);
+        put(&mut t, 0x2000, PAGE, true);
+        // The slot of 0x3000 turns global, that of 0x4000 local.
+        put(&mut t, 0x3000, PAGE, false);
+        put(&mut t, 0x3000, PAGE, true);
+        put(&mut t, 0x4000, PAGE, true);
+        put(&mut t, 0x4000, PAGE, false);
+        t.flush_local();
+        assert_eq!([0x1000, 0x2000, 0x3000, 0x4000].map(|p| has(&t, p)), [false, true, true, false]);
+        put(&mut t, 0x3000, PAGE, false);
+        t.flush_local();
+        assert!(!has(&t, 0x3000) && has(&t, 0x2000));
+        t.flush_all();
+        assert!(!has(&t, 0x2000));
+    }
+
+    #[test]
+    fn invlpg_drops_all_pieces_of_its_large_page_alone() {
+        let mut t = Tlb::new();
+        for page in [0x20_0000, 0x2f_f000, 0x40_0000] {
+            put(&mut t, page, 1 << 21, true);
+        }
+        put(&mut t, 0x1000, PAGE, true);
+        t.flush_page(0x21_2345);
+        let left = [0x20_0000, 0x2f_f000, 0x40_0000, 0x1000].map(|p| has(&t, p));
+        assert_eq!(left, [false, false, true, true]);
+        t.flush_page(0x1fff);
+        assert!(!has(&t, 0x1000));
+    }
+
+    #[test]
+    fn code_takes_only_the_tag_for_writes() {
+        let mut t = Tlb::new();
+        put(&mut t, 0x1000, PAGE, false);
+        t.open_writes(0, 0x1000);
+        assert_eq!(t.entry(0, 0x1000).write, 0x1000);
+        t.protect_page(0x5123);
+        let e = t.entry(0, 0x1000);
+        assert!(e.write == INVALID && e.read == 0x1000 && e.writable() && e.phys() == 0x5000);
     }
 }

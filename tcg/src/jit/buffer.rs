@@ -70,29 +70,29 @@ impl Buffer {
         self.used = (self.used + code.len() + 15) & !15;
     }
 
-    /// A new link record, broken. Returns its number.
+    /// A new link record that leads nowhere yet. Returns its number.
     pub fn link(&mut self) -> u32 {
         let at = self.links;
         assert!(at + 16 <= LINKS);
         self.links += 16;
         let n = (at / 16) as u32;
-        self.set_link(n, u64::MAX, 0);
+        self.set_link(n, crate::itlb::NEVER, 0);
         n
     }
 
-    /// Where machine code finds link `n`: the generation it holds for, then the address to jump to.
+    /// Where machine code finds link `n`: the token it holds for, then the address to jump to, in 8 bytes each.
     pub fn link_address(&self, n: u32) -> u64 {
         self.execute as u64 + u64::from(n) * 16
     }
 
     /// Fills link `n`.
-    pub fn set_link(&mut self, n: u32, generation: u64, target: u64) {
+    pub fn set_link(&mut self, n: u32, token: u32, target: u64) {
         let at = n as usize * 16;
         assert!(at + 16 <= LINKS);
         // SAFETY: the record is within the writable mapping and aligned; machine code does not run now.
         unsafe {
             let p = self.write.add(at).cast::<u64>();
-            p.write(generation);
+            p.write(u64::from(token));
             p.add(1).write(target);
         }
     }

@@ -7,7 +7,7 @@ use super::{
     Inner,
     asm::{Asm, Fixup, Rm, cc, host::*},
     flags::Pending,
-    frame::{BIAS, GENERATION, PC, Site},
+    frame::{BIAS, PC, Site, TOKENS},
     thunks::{BASE, LEFT, Thunks},
 };
 use crate::{
@@ -69,12 +69,19 @@ pub(super) struct Emit<'a> {
     pub site: Site,
     inner: *const Inner,
     links: [u64; 2],
+    /// Where an exit leads that has no link.
+    stubs: [u64; 2],
     block: &'a Block<Cpu>,
 }
 
 /// Register-file operand.
 pub(super) fn file(r: Reg) -> Rm {
     Rm::Base(BASE, i32::from(r.0) * 8 - BIAS)
+}
+
+/// What a slot of the instruction TLB shows.
+fn token(slot: u32) -> Rm {
+    Rm::Base(BASE, TOKENS + 4 * slot as i32)
 }
 
 impl<'a> Emit<'a> {
@@ -109,15 +116,20 @@ impl<'a> Emit<'a> {
             site,
             inner,
             links,
+            stubs: [0; 2],
             block,
         }
     }
 
-    /// The whole block.
-    pub fn block(mut self) -> Vec<u8> {
+    /// The whole block, and where its exits lead that have no link.
+    pub fn block(mut self) -> (Vec<u8>, [u64; 2]) {
         let insns = i32::from(self.site.insns);
         self.a.alu_imm(5, Size::Q, Rm::Reg(LEFT), insns);
         let cut = self.a.jcc(cc::S);
+        let moved = self.block.second.map(|w| {
+            self.a.alu_imm(7, Size::D, token(w.slot), w.token as i32);
+            self.a.jcc(cc::NE)
+        });
         let live = self.live_flags();
         let total = self.total();
         for (n, insn) in self.block.insns.iter().enumerate() {
@@ -135,10 +147,13 @@ impl<'a> Emit<'a> {
             self.cold_path(&cold);
         }
         self.a.bind(cut);
+        if let Some(moved) = moved {
+            self.a.bind(moved);
+        }
         self.a.alu_imm(0, Size::Q, Rm::Reg(LEFT), insns);
         self.set_pc(self.block.pc);
         self.leave(Exit::Cut);
-        self.a.code
+        (self.a.code, self.stubs)
     }
 
     /// Ops as the interpreter counts them.
@@ -440,13 +455,18 @@ impl<'a> Emit<'a> {
         self.a.jmp_abs(self.t.exit);
     }
 
-    /// A constant exit: straight to the linked block while the link holds, else to the run loop.
+    /// A constant exit: straight to the linked block, in another page while the link holds, else to the run loop.
     fn chain(&mut self, slot: usize, pc: u64) {
-        self.a.load(Size::Q, RAX, Rm::Base(BASE, GENERATION));
-        self.a.cmp_abs(RAX, self.links[slot]);
-        let stale = self.a.jcc(cc::NE);
+        let moved = self.block.span.slot_to_check(pc).map(|page| {
+            self.a.load(Size::D, RAX, token(page));
+            self.a.cmp_abs(RAX, self.links[slot]);
+            self.a.jcc(cc::NE)
+        });
         self.a.jmp_through(self.links[slot] + 8);
-        self.a.bind(stale);
+        if let Some(moved) = moved {
+            self.a.bind(moved);
+        }
+        self.stubs[slot] = self.a.origin + self.a.here() as u64;
         self.set_pc(pc);
         self.leave(if slot == 0 { Exit::Chain0 } else { Exit::Chain1 });
     }

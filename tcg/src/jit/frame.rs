@@ -1,7 +1,7 @@
 //! What machine code and the functions it calls share during one run, and where the fields of the CPU are.
 
 use super::Inner;
-use crate::{Bus, core::Core, lazy::Lazy, tlb, x86::Cpu};
+use crate::{Bus, core::Core, itlb::Itlb, lazy::Lazy, x86::Cpu};
 use std::mem::offset_of;
 
 /// One run. Its address is at the bottom of the machine code's stack frame.
@@ -15,8 +15,8 @@ pub(super) struct Frame {
     pub tlb: u64,
     /// Table of recent blocks.
     pub recent: u64,
-    /// Mode of the run.
-    pub mode: u64,
+    /// Context of the run's blocks.
+    pub context: u64,
     /// The devices.
     pub bus: *mut dyn Bus,
 }
@@ -33,7 +33,7 @@ pub(super) const TO_BASE: usize = offset_of!(Cpu, core) + offset_of!(Core, regs)
 pub(super) const PC: i32 = core(offset_of!(Core, pc));
 pub(super) const COUNT: i32 = core(offset_of!(Core, count));
 pub(super) const MMU: i32 = core(offset_of!(Core, mmu));
-pub(super) const GENERATION: i32 = core(offset_of!(Core, tlb) + offset_of!(tlb::Tlb, generation));
+pub(super) const TOKENS: i32 = core(offset_of!(Core, itlb) + Itlb::TOKENS);
 pub(super) const LAZY_A: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, a));
 pub(super) const LAZY_B: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, b));
 pub(super) const LAZY_WORD: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, word));

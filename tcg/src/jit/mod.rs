@@ -19,7 +19,7 @@ mod thunks;
 use crate::{
     Bus,
     block::{Backend, Block, Exit, Linked},
-    interp,
+    interp, itlb,
     x86::Cpu,
 };
 use asm::Asm;
@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     entry: Cell<u64>,
     epoch: Cell<u64>,
     links: Cell<[u32; 2]>,
+    /// Where exits without a link lead.
+    stubs: Cell<[u64; 2]>,
 }
 
 impl Inner {
@@ -86,7 +88,7 @@ impl Jit {
         (self.compiled, self.buffer.used())
     }
 
-    fn emit(&mut self, id: u32, code: &Code) -> Vec<u8> {
+    fn emit(&mut self, id: u32, code: &Code) -> (Vec<u8>, [u64; 2]) {
         let inner: &Inner = &code.0;
         let numbers = [self.buffer.link(), self.buffer.link()];
         inner.links.set(numbers);
@@ -100,8 +102,14 @@ impl Jit {
         let cpu: *mut Cpu = guest;
         // SAFETY: only the lifetime of the trait object goes; the frame does not outlive this call.
         let bus = unsafe { std::mem::transmute::<*mut (dyn Bus + '_), *mut (dyn Bus + 'static)>(bus) };
-        let mut frame =
-            Frame { cpu, limit: at.limit, tlb, recent: at.recent as u64, mode: u64::from(at.mode), bus };
+        let mut frame = Frame {
+            cpu,
+            limit: at.limit,
+            tlb,
+            recent: at.recent as u64,
+            context: u64::from(at.context),
+            bus,
+        };
         // SAFETY: the thunk has this signature, and the buffer keeps it mapped and executable.
         let thunk: extern "sysv64" fn(*mut Frame, u64, u64, u64) -> u64 =
             unsafe { std::mem::transmute(self.thunks.enter as usize) };
@@ -130,14 +138,14 @@ impl Backend<Cpu> for Jit {
     type Code = Code;
 
     fn compile(&mut self, block: &Block<Cpu>) -> Code {
-        let block =
-            Block { pc: block.pc, len: block.len, ops: block.ops.clone(), insns: block.insns.clone() };
+        let block = Block { ops: block.ops.clone(), insns: block.insns.clone(), ..*block };
         Code(Box::new(Inner {
             block,
             interp: OnceCell::new(),
             entry: Cell::new(0),
             epoch: Cell::new(0),
             links: Cell::new([NO_LINK; 2]),
+            stubs: Cell::new([0; 2]),
         }))
     }
 
@@ -158,15 +166,19 @@ impl Backend<Cpu> for Jit {
             return false;
         }
         let mut flushed = false;
-        let mut text = self.emit(id, code);
+        let (mut text, mut stubs) = self.emit(id, code);
         if !self.buffer.fits(text.len()) {
             self.reset();
             flushed = true;
-            text = self.emit(id, code);
+            (text, stubs) = self.emit(id, code);
         }
         code.0.entry.set(self.buffer.next());
         code.0.epoch.set(self.epoch);
+        code.0.stubs.set(stubs);
         self.buffer.push(&text);
+        for slot in 0..2 {
+            self.unlink(code, slot);
+        }
         self.compiled += 1;
         flushed
     }
@@ -180,15 +192,15 @@ impl Backend<Cpu> for Jit {
         ((result >> 8) as u32, exit_of(result))
     }
 
-    fn link(&mut self, from: &Code, slot: usize, generation: u64, to: &Code) {
+    fn link(&mut self, from: &Code, slot: usize, token: u32, to: &Code) {
         if from.0.epoch.get() == self.epoch && to.0.epoch.get() == self.epoch {
-            self.buffer.set_link(from.0.links.get()[slot], generation, to.0.entry.get());
+            self.buffer.set_link(from.0.links.get()[slot], token, to.0.entry.get());
         }
     }
 
     fn unlink(&mut self, from: &Code, slot: usize) {
         if from.0.epoch.get() == self.epoch {
-            self.buffer.set_link(from.0.links.get()[slot], u64::MAX, 0);
+            self.buffer.set_link(from.0.links.get()[slot], itlb::NEVER, from.0.stubs.get()[slot]);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use super::{
     asm::{Asm, Rm, cc, host::*},
-    frame::{BIAS, COUNT, Frame, GENERATION, MMU, PC, Shim},
+    frame::{BIAS, COUNT, Frame, MMU, PC, Shim, TOKENS},
     shims,
 };
-use crate::{ir::Size, tlb};
+use crate::{ir::Size, itlb::Witness, tlb};
 use std::mem::{offset_of, size_of};
 
 /// Holds the register file's address (see [`BIAS`]).
@@ -133,11 +133,14 @@ fn lookup(a: &mut Asm, exit: u64) -> u64 {
     let mut misses = Vec::new();
     a.alu(7, Size::Q, RAX, Rm::Base(RCX, offset_of!(Recent, pc) as i32));
     misses.push(a.jcc(cc::NE));
-    a.load(Size::Q, RAX, Rm::Base(BASE, GENERATION));
-    a.alu(7, Size::Q, RAX, Rm::Base(RCX, offset_of!(Recent, generation) as i32));
+    a.load(Size::D, RAX, Rm::Base(RSI, offset_of!(Frame, context) as i32));
+    a.alu(7, Size::D, RAX, Rm::Base(RCX, offset_of!(Recent, context) as i32));
     misses.push(a.jcc(cc::NE));
-    a.load(Size::D, RAX, Rm::Base(RSI, offset_of!(Frame, mode) as i32));
-    a.alu(7, Size::D, RAX, Rm::Base(RCX, offset_of!(Recent, mode) as i32));
+    // The same pc in the same context has the same slot.
+    const WITNESS: i32 = offset_of!(Recent, witness) as i32;
+    a.load(Size::D, RSI, Rm::Base(RCX, WITNESS + offset_of!(Witness, slot) as i32));
+    a.load(Size::D, RAX, Rm::Base(RCX, WITNESS + offset_of!(Witness, token) as i32));
+    a.alu(7, Size::D, RAX, Rm::Index(BASE, RSI, 2, TOKENS));
     misses.push(a.jcc(cc::NE));
     a.load(Size::Q, RAX, Rm::Base(RCX, offset_of!(Recent, code) as i32));
     a.test(Size::Q, Rm::Reg(RAX), RAX);

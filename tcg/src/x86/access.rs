@@ -11,6 +11,7 @@ use crate::{
     core::Core,
     guest::Guest,
     ir::Size,
+    itlb::Itlb,
     mem,
     tlb::{Entry, PAGE, PAGE_MASK},
 };
@@ -163,56 +164,78 @@ impl Cpu {
         Ok(())
     }
 
-    /// Translates `addr` for `access` in `view`, filling the TLB when RAM is behind it. Returns the physical address.
+    /// The view instruction fetches use: one of [`view::SUPERVISOR`] and [`view::USER`].
+    #[must_use]
+    pub fn fetch_view(&self) -> usize {
+        if self.cpl() == 3 { view::USER } else { view::SUPERVISOR }
+    }
+
+    /// Translates linear address `addr` for an instruction fetch at the current privilege, filling the instruction TLB.
+    /// Returns the physical address.
+    ///
+    /// # Errors
+    /// #PF, or [`Exception::NonCanonical`].
+    pub fn translate_fetch(&mut self, addr: u64) -> Result<u64, Exception> {
+        let view = self.fetch_view();
+        let slot = Itlb::slot(view, addr);
+        if let Some(phys) = self.core.itlb.get(slot, addr) {
+            return Ok(phys);
+        }
+        if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
+            return Err(Exception::NonCanonical { addr });
+        }
+        let t = paging::walk(self, view, addr, Access::Execute)?;
+        let phys = t.phys & self.core.phys.a20_mask;
+        self.core.itlb.fill(slot, addr, phys, t.page_size, t.global);
+        Ok(phys)
+    }
+
+    /// Translates a data address for `access` in `view`, filling the TLB when RAM is behind it. Returns the physical address.
     ///
     /// # Errors
     /// #PF, or [`Exception::NonCanonical`].
     pub fn translate(&mut self, view: usize, addr: u64, access: Access) -> Result<u64, Exception> {
+        debug_assert!(access != Access::Execute);
         let e = self.core.tlb.entry(view, addr);
-        let tag = match access {
-            Access::Read => e.read,
-            Access::Write => e.write,
-            Access::Execute => e.exec,
-        };
-        if tag == addr & PAGE_MASK {
-            return Ok(e.phys | addr & !PAGE_MASK);
+        if e.read == addr & PAGE_MASK && (access == Access::Read || e.writable()) {
+            let phys = e.phys() | addr & !PAGE_MASK;
+            if access == Access::Write && e.write != e.read {
+                self.open_writes(view, addr);
+            }
+            return Ok(phys);
         }
         if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
             return Err(Exception::NonCanonical { addr });
         }
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;
-        self.fill(view, addr, phys, access, &t);
+        self.fill(view, addr, phys, access == Access::Write, &t);
         Ok(phys)
     }
 
-    fn fill(&mut self, view: usize, addr: u64, phys: u64, access: Access, t: &paging::Translation) {
+    fn fill(&mut self, view: usize, addr: u64, phys: u64, writable: bool, t: &paging::Translation) {
         let page = addr & PAGE_MASK;
-        let old = *self.core.tlb.entry(view, addr);
-        let same = old.phys == phys & PAGE_MASK && [old.read, old.write, old.exec].contains(&page);
-        let mut e = if same { old } else { Entry::EMPTY };
-        e.phys = phys & PAGE_MASK;
-        e.global = t.global;
-        let readable = self.core.phys.page_for_read(phys);
-        if let Some(host) = readable {
-            e.addend =
-                (host.host as u64 & PAGE_MASK).wrapping_sub(page).wrapping_add(host.host as u64 & !PAGE_MASK);
-            if access == Access::Execute {
-                e.exec = page;
-            } else if !self.watches_page(page) {
-                e.read = page;
-            }
-            let writable = self.core.phys.page_for_write(phys);
-            if let (Access::Write, Some(w), false) = (access, writable, self.watches_page(page)) {
-                // Host pages must agree, and code pages keep trapping.
-                if w.host == host.host && w.ram.is_some_and(|p| !self.core.phys.has_code(p)) {
-                    if let Some(p) = w.ram {
-                        self.core.phys.mark_dirty(p);
-                    }
-                    e.write = page;
-                }
-            }
-            self.core.tlb.fill(view, addr, t.page_size, e);
+        let Some(host) = self.core.phys.page_for_read(phys) else { return };
+        if self.watches_page(page) {
+            return;
+        }
+        let entry = Entry::new(page, host.host as u64, phys, t.page_size, t.global, writable);
+        self.core.tlb.fill(view, addr, entry);
+        if writable {
+            self.open_writes(view, addr);
+        }
+    }
+
+    /// Lets writes to a translated page go fast, unless somebody has to see them: its reads lead elsewhere, or it holds code.
+    fn open_writes(&mut self, view: usize, addr: u64) {
+        let phys = self.core.tlb.entry(view, addr).phys();
+        let (read, write) = (self.core.phys.page_for_read(phys), self.core.phys.page_for_write(phys));
+        if let (Some(r), Some(w)) = (read, write)
+            && r.host == w.host
+            && let Some(page) = w.ram.filter(|&p| !self.core.phys.has_code(p))
+        {
+            self.core.phys.mark_dirty(page);
+            self.core.tlb.open_writes(view, addr);
         }
     }
 

@@ -157,7 +157,7 @@ impl Cpu {
             self.core.regs[Reg::SEG.0 as usize + n] = self.sys.segs[n].base;
         }
         self.core.regs[Reg::ZERO.0 as usize] = 0;
-        self.core.tlb.flush_all();
+        self.core.flush_all();
         self.update_view();
     }
 

@@ -105,7 +105,7 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         let mask = if open { u64::MAX } else { !(1 << 20) };
         if self.engine.cpu.core.phys.a20_mask != mask {
             self.engine.cpu.core.phys.a20_mask = mask;
-            self.engine.cpu.core.tlb.flush_all();
+            self.engine.cpu.core.flush_all();
         }
     }
 
@@ -117,7 +117,7 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn take_dirty(&mut self) -> Vec<usize> {
         let core = &mut self.engine.cpu.core;
         // The whole TLB, not only write permission: a guest that relies on a stale entry then does so alike in every replay.
-        core.tlb.flush_all();
+        core.flush_all();
         core.phys.take_dirty()
     }
 

@@ -1,55 +1,85 @@
 //! Translated blocks, found by physical address, by recent pc, and by page.
 
-use crate::x86::mode::Mode;
+use crate::{
+    block::Span,
+    itlb::{Itlb, Witness},
+    x86::{Cpu, mode::Mode, state::seg},
+};
+use std::collections::BTreeMap;
 
-/// A direct exit that has been resolved; good while the TLB's generation is the same.
-#[derive(Clone, Copy)]
-pub(super) struct Link {
-    pub generation: u64,
-    pub id: u32,
+/// No block.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What a translation depends on besides the bytes and where they are.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Context {
+    mode: u32,
+    /// CS's limit and base as far as the mode does not say them.
+    limit: u32,
+    base: u64,
 }
 
-const UNLINKED: Link = Link { generation: u64::MAX, id: 0 };
+impl Context {
+    fn of(cpu: &Cpu, mode: Mode) -> Self {
+        let cs = &cpu.sys.segs[seg::CS];
+        let limit = if mode.unlimited(seg::CS) { u32::MAX } else { cs.limit };
+        let base = if mode.flat(seg::CS) { 0 } else { cs.base };
+        Self { mode: mode.0, limit, base }
+    }
+}
+
+/// A constant exit that has been resolved.
+#[derive(Clone, Copy)]
+pub(super) struct Link {
+    /// The block it leads to.
+    pub id: u32,
+    /// What must hold for that block's page; `None` within a page.
+    pub witness: Option<Witness>,
+}
+
+const UNLINKED: Link = Link { id: NONE, witness: Some(Witness::NEVER) };
 
 /// A block.
 pub(super) struct Entry<C> {
-    pc: u64,
+    pub span: Span,
     mode: Mode,
+    context: u32,
     phys: u64,
-    /// Physical page of its last byte, when that is another page.
-    pub second: Option<u64>,
+    /// For a block that reaches into a second page: what must hold for that page.
+    pub second: Option<Witness>,
     offsets: Box<[u32]>,
-    len: u32,
     /// Number of instructions.
     pub insns: u32,
     pub code: C,
     pub links: [Link; 2],
+    /// The blocks that machine code goes on with by itself.
+    pub connected: [u32; 2],
     pub live: bool,
-    /// Exits (block and slot) that lead here by a link.
+    /// Exits (block and slot) that may be connected to this block.
     pub incoming: Vec<(u32, u8)>,
     next_in_bucket: Option<u32>,
 }
 
 impl<C> Entry<C> {
     pub fn new(
-        pc: u64,
-        mode: Mode,
+        span: Span,
+        (mode, context): (Mode, u32),
         phys: u64,
-        second: Option<u64>,
+        second: Option<Witness>,
         offsets: Box<[u32]>,
-        len: u32,
         code: C,
     ) -> Self {
         Self {
-            pc,
+            span,
             mode,
+            context,
             phys,
             second,
             insns: offsets.len() as u32,
             offsets,
-            len,
             code,
             links: [UNLINKED; 2],
+            connected: [NONE; 2],
             live: true,
             incoming: Vec::new(),
             next_in_bucket: None,
@@ -58,8 +88,13 @@ impl<C> Entry<C> {
 
     /// pc of instruction `n`, or of what follows the block.
     pub fn pc_of(&self, n: usize) -> u64 {
-        let offset = self.offsets.get(n).copied().unwrap_or(self.len);
-        self.pc.wrapping_add(u64::from(offset)) & (u64::MAX >> (64 - self.mode.code_bits()))
+        let offset = self.offsets.get(n).copied().unwrap_or(self.span.len);
+        self.span.pc.wrapping_add(u64::from(offset)) & (u64::MAX >> (64 - self.mode.code_bits()))
+    }
+
+    /// A link from here to block `id` at `pc`, which was just found.
+    pub fn link_to(&self, id: u32, pc: u64, itlb: &Itlb) -> Link {
+        Link { id, witness: self.span.slot_to_check(pc).map(|slot| itlb.witness(slot)) }
     }
 }
 
@@ -68,10 +103,11 @@ impl<C> Entry<C> {
 #[repr(C)]
 pub(crate) struct Recent {
     pub pc: u64,
-    pub generation: u64,
     /// Address of its machine code, or zero.
     pub code: u64,
-    pub mode: Mode,
+    /// What must hold for its page.
+    pub witness: Witness,
+    pub context: u32,
     pub id: u32,
 }
 
@@ -81,13 +117,16 @@ impl Recent {
 }
 
 const BUCKETS: usize = 1 << 16;
-const NEVER: Recent = Recent { pc: 0, generation: u64::MAX, code: 0, mode: Mode(0), id: 0 };
+const NEVER: Recent = Recent { pc: 0, code: 0, witness: Witness::NEVER, context: 0, id: NONE };
 
 /// All blocks.
 pub(super) struct Cache<C> {
     pub blocks: Vec<Entry<C>>,
     recent: Vec<Recent>,
     buckets: Vec<Option<u32>>,
+    contexts: BTreeMap<Context, u32>,
+    /// The context asked for last.
+    last_context: Option<(Context, u32)>,
     /// Blocks by RAM page, grown as pages get code.
     pages: Vec<Vec<u32>>,
     live: usize,
@@ -103,6 +142,8 @@ impl<C> Cache<C> {
             blocks: Vec::new(),
             recent: vec![NEVER; Recent::SLOTS],
             buckets: vec![None; BUCKETS],
+            contexts: BTreeMap::new(),
+            last_context: None,
             pages: Vec::new(),
             live: 0,
             dead: Vec::new(),
@@ -119,21 +160,46 @@ impl<C> Cache<C> {
         self.blocks.clear();
         self.recent.fill(NEVER);
         self.buckets.fill(None);
+        self.contexts.clear();
+        self.last_context = None;
         self.pages.clear();
         self.live = 0;
         self.dead.clear();
         self.epoch += 1;
     }
 
+    /// The number that stands for everything `mode` and CS say.
     #[inline]
-    pub fn recent(&self, pc: u64, mode: Mode, generation: u64) -> Option<u32> {
+    pub fn context(&mut self, cpu: &Cpu, mode: Mode) -> u32 {
+        let context = Context::of(cpu, mode);
+        if let Some((last, n)) = self.last_context
+            && last == context
+        {
+            return n;
+        }
+        let next = self.contexts.len() as u32;
+        let n = *self.contexts.entry(context).or_insert(next);
+        self.last_context = Some((context, n));
+        n
+    }
+
+    /// The block at `pc`, if it was found there lately and still is there.
+    #[inline]
+    pub fn recent(&self, pc: u64, context: u32, itlb: &Itlb) -> Option<u32> {
         let r = &self.recent[recent_slot(pc)];
-        (r.pc == pc && r.generation == generation && r.mode == mode && self.blocks[r.id as usize].live)
+        (r.pc == pc && r.context == context && itlb.holds(r.witness) && self.second_holds(r.id, itlb))
             .then_some(r.id)
     }
 
-    pub fn remember(&mut self, pc: u64, mode: Mode, generation: u64, id: u32) {
-        self.recent[recent_slot(pc)] = Recent { pc, generation, code: 0, mode, id };
+    /// Whether the second page of block `id`, if it reaches into one, is what it was.
+    #[inline]
+    pub fn second_holds(&self, id: u32, itlb: &Itlb) -> bool {
+        self.blocks[id as usize].second.is_none_or(|w| itlb.holds(w))
+    }
+
+    /// Block `id` was found at `pc`; its machine code is at `code`, or has none.
+    pub fn remember(&mut self, pc: u64, context: u32, witness: Witness, id: u32, code: u64) {
+        self.recent[recent_slot(pc)] = Recent { pc, code, witness, context, id };
     }
 
     /// Address of the table of recent blocks.
@@ -143,24 +209,28 @@ impl<C> Cache<C> {
 
     /// Tells machine code where block `id` is, if it is the recent one for its pc.
     pub fn offer(&mut self, id: u32, code: u64) {
-        let r = &mut self.recent[recent_slot(self.blocks[id as usize].pc)];
+        let r = &mut self.recent[recent_slot(self.blocks[id as usize].span.pc)];
         if r.id == id {
             r.code = code;
         }
     }
 
-    /// Machine code has moved or gone.
+    /// All machine code has gone.
     pub fn withdraw(&mut self) {
         for r in &mut self.recent {
             r.code = 0;
         }
+        for b in &mut self.blocks {
+            b.connected = [NONE; 2];
+            b.incoming.clear();
+        }
     }
 
-    pub fn by_phys(&self, phys: u64, pc: u64, mode: Mode) -> Option<u32> {
-        let mut at = self.buckets[bucket(phys, mode)];
+    pub fn by_phys(&self, phys: u64, pc: u64, context: u32) -> Option<u32> {
+        let mut at = self.buckets[bucket(phys, context)];
         while let Some(id) = at {
             let b = &self.blocks[id as usize];
-            if b.phys == phys && b.pc == pc && b.mode == mode {
+            if b.phys == phys && b.span.pc == pc && b.context == context {
                 return Some(id);
             }
             at = b.next_in_bucket;
@@ -171,7 +241,7 @@ impl<C> Cache<C> {
     /// Adds a block whose code lies in RAM pages `pages`.
     pub fn insert(&mut self, mut entry: Entry<C>, pages: &[usize]) -> u32 {
         let id = self.blocks.len() as u32;
-        let slot = &mut self.buckets[bucket(entry.phys, entry.mode)];
+        let slot = &mut self.buckets[bucket(entry.phys, entry.context)];
         entry.next_in_bucket = slot.replace(id);
         self.blocks.push(entry);
         for &page in pages {
@@ -191,13 +261,13 @@ impl<C> Cache<C> {
             return;
         }
         self.dead.push(id);
-        let r = &mut self.recent[recent_slot(b.pc)];
+        let r = &mut self.recent[recent_slot(b.span.pc)];
         if r.id == id {
-            r.code = 0;
+            *r = NEVER;
         }
         self.live -= 1;
         let next = b.next_in_bucket.take();
-        let slot = bucket(b.phys, b.mode);
+        let slot = bucket(b.phys, b.context);
         if self.buckets[slot] == Some(id) {
             self.buckets[slot] = next;
             return;
@@ -226,7 +296,7 @@ fn recent_slot(pc: u64) -> usize {
     ((pc ^ pc >> 13) as usize) % Recent::SLOTS
 }
 
-fn bucket(phys: u64, mode: Mode) -> usize {
-    let h = (phys ^ u64::from(mode.0) << 20).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn bucket(phys: u64, context: u32) -> usize {
+    let h = (phys ^ u64::from(context) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (h >> 48) as usize % BUCKETS
 }

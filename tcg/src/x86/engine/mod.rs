@@ -8,15 +8,15 @@ pub(crate) use cache::Recent;
 
 use super::{
     Cpu, Exception,
-    cpu::view,
     mode::Mode,
     state::{Shadow, bits},
-    system::{debug, interrupt, paging::Access},
+    system::{debug, interrupt},
     translate::{self, linear_pc},
 };
 use crate::{
     Bus,
     block::{Backend, Exit, Linked},
+    itlb::Itlb,
     tlb::PAGE_MASK,
 };
 use cache::{Cache, Entry};
@@ -82,6 +82,12 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     /// Forgets all translated code and translations: after memory or CPU state was replaced from outside.
     pub fn forget(&mut self) {
+        self.discard_all();
+        self.cpu.core.flush_all();
+    }
+
+    /// Forgets all translated code, but no translation of an address: nothing that a guest could notice.
+    fn discard_all(&mut self) {
         self.stats.discarded += self.cache.live() as u64;
         self.cache.clear();
         self.backend.reset();
@@ -89,7 +95,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             self.cpu.core.phys.clear_code(page);
         }
         self.cpu.core.phys.stale_code.clear();
-        self.cpu.core.tlb.flush_all();
+        self.cpu.core.itlb.renumber();
     }
 
     /// Runs until `limit` instructions have completed since power-on, or something needs the caller.
@@ -153,7 +159,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let traced = cpu.sys.eflags & bits::TF != 0;
         cpu.sys.eflags &= !bits::RF;
         cpu.sys.shadow = Shadow::None;
-        let result = self.find(Mode(mode.0 | Mode::ALONE)).and_then(|id| self.enter(bus, id).map(drop));
+        let result = self.find_alone(mode).and_then(|id| self.enter(bus, id).map(drop));
         match result {
             Ok(()) => match debug::end_of_instruction(&mut self.cpu, traced) {
                 Some(trap) => Err(trap),
@@ -172,7 +178,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let mut id = self.find(mode)?;
         loop {
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
-                return self.one_by_one(bus, Mode(mode.0 | Mode::ALONE), limit);
+                return self.one_by_one(bus, mode, limit);
             }
             let (last, exit) = self.enter_linked(bus, id, mode, limit)?;
             if self.cpu.core.count >= limit || self.cpu.core.leave {
@@ -180,9 +186,8 @@ impl<B: Backend<Cpu>> Engine<B> {
             }
             id = match exit {
                 Exit::Chain0 | Exit::Chain1 => self.follow(last, usize::from(exit == Exit::Chain1), mode)?,
-                Exit::Lookup => self.find(mode)?,
-                // The check above deals with it.
-                Exit::Cut => last,
+                // If the count does not suffice, the check above deals with it.
+                Exit::Lookup | Exit::Cut => self.find(mode)?,
                 Exit::Leave | Exit::Fault | Exit::Attention | Exit::End => return Ok(()),
             };
         }
@@ -190,9 +195,9 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     /// As [`Engine::stretch`] in blocks of one instruction: a longer one computes no flags that it overwrites itself, so it
     /// cannot be left in its middle.
-    fn one_by_one(&mut self, bus: &mut dyn Bus, alone: Mode, limit: u64) -> Result<(), Exception> {
+    fn one_by_one(&mut self, bus: &mut dyn Bus, mode: Mode, limit: u64) -> Result<(), Exception> {
         loop {
-            let id = self.find(alone)?;
+            let id = self.find_alone(mode)?;
             let exit = self.enter(bus, id)?;
             let jumped = matches!(exit, Exit::Chain0 | Exit::Chain1 | Exit::Lookup);
             if self.cpu.core.count >= limit || self.cpu.core.leave || !jumped {
@@ -218,8 +223,9 @@ impl<B: Backend<Cpu>> Engine<B> {
             self.cache.offer(id, code);
         }
         let recent = self.cache.recent_table();
+        let context = self.cache.context(&self.cpu, mode);
         let entry = &self.cache.blocks[id as usize];
-        let at = Linked { id, insns: entry.insns, limit, mode: mode.0, recent };
+        let at = Linked { id, insns: entry.insns, limit, context, recent };
         let (last, exit) = self.backend.run_linked(&at, &entry.code, &mut self.cpu, bus);
         if exit <= Exit::Lookup || exit == Exit::Cut {
             self.cpu.core.insn = 0;
@@ -289,10 +295,12 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// The block at pc that exit `slot` of block `id` leads to.
     #[inline]
     fn follow(&mut self, id: u32, slot: usize, mode: Mode) -> Result<u32, Exception> {
-        let from = &self.cache.blocks[id as usize];
-        let link = from.links[slot];
-        let generation = self.cpu.core.tlb.generation;
-        if link.generation == generation && self.cache.blocks[link.id as usize].live {
+        let link = self.cache.blocks[id as usize].links[slot];
+        let itlb = &self.cpu.core.itlb;
+        if link.witness.is_none_or(|w| itlb.holds(w))
+            && self.cache.blocks[link.id as usize].live
+            && self.cache.second_holds(link.id, itlb)
+        {
             self.connect(id, slot, link);
             return Ok(link.id);
         }
@@ -300,8 +308,9 @@ impl<B: Backend<Cpu>> Engine<B> {
         let next = self.find(mode)?;
         // `find` may have emptied the cache; `id` then means another block.
         if self.cache.epoch == epoch {
-            let link = cache::Link { generation: self.cpu.core.tlb.generation, id: next };
-            self.cache.blocks[id as usize].links[slot] = link;
+            let from = &mut self.cache.blocks[id as usize];
+            let link = from.link_to(next, self.cpu.core.pc, &self.cpu.core.itlb);
+            from.links[slot] = link;
             self.connect(id, slot, link);
         }
         Ok(next)
@@ -310,21 +319,27 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// Lets machine code follow a link by itself, if both ends have some.
     #[inline]
     fn connect(&mut self, id: u32, slot: usize, link: cache::Link) {
-        let (from, to) = (&self.cache.blocks[id as usize].code, &self.cache.blocks[link.id as usize].code);
-        if self.backend.entry(to) != 0 {
-            self.backend.link(from, slot, link.generation, to);
-            let incoming = &mut self.cache.blocks[link.id as usize].incoming;
-            if !incoming.contains(&(id, slot as u8)) {
-                incoming.push((id, slot as u8));
-            }
+        let (from, to) = (&self.cache.blocks[id as usize], &self.cache.blocks[link.id as usize]);
+        if from.connected[slot] == link.id
+            || self.backend.entry(&from.code) == 0
+            || self.backend.entry(&to.code) == 0
+        {
+            return;
         }
+        self.backend.link(&from.code, slot, link.witness.map_or(0, |w| w.token), &to.code);
+        self.cache.blocks[id as usize].connected[slot] = link.id;
+        self.cache.blocks[link.id as usize].incoming.push((id, slot as u8));
     }
 
     /// Takes back the links to blocks that were discarded.
     fn disconnect(&mut self) {
         while let Some(dead) = self.cache.dead.pop() {
             for (id, slot) in std::mem::take(&mut self.cache.blocks[dead as usize].incoming) {
-                self.backend.unlink(&self.cache.blocks[id as usize].code, usize::from(slot));
+                let from = &mut self.cache.blocks[id as usize];
+                if from.connected[usize::from(slot)] == dead {
+                    from.connected[usize::from(slot)] = cache::NONE;
+                    self.backend.unlink(&from.code, usize::from(slot));
+                }
             }
         }
     }
@@ -333,32 +348,32 @@ impl<B: Backend<Cpu>> Engine<B> {
     #[inline]
     fn find(&mut self, mode: Mode) -> Result<u32, Exception> {
         let pc = self.cpu.core.pc;
-        match self.cache.recent(pc, mode, self.cpu.core.tlb.generation) {
+        let context = self.cache.context(&self.cpu, mode);
+        match self.cache.recent(pc, context, &self.cpu.core.itlb) {
             Some(id) => Ok(id),
             None => self.search(pc, mode),
         }
     }
 
+    /// The block of the one instruction at pc.
+    fn find_alone(&mut self, mode: Mode) -> Result<u32, Exception> {
+        self.find(Mode(mode.0 | Mode::ALONE))
+    }
+
     #[cold]
     fn search(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
         self.stats.searches += 1;
-        let fetch = if self.cpu.cpl() == 3 { view::USER } else { view::SUPERVISOR };
-        let linear = linear_pc(&self.cpu, pc);
+        if self.cache.blocks.len() >= MAX_BLOCKS || self.cpu.core.itlb.crowded() {
+            self.discard_all();
+        }
         if !mode.has(Mode::CODE64) && pc > u64::from(self.cpu.sys.segs[super::state::seg::CS].limit) {
             return Err(Exception::GP0);
         }
-        let phys = self.cpu.translate(fetch, linear, Access::Execute)?;
-        if let Some(id) = self.cache.by_phys(phys, pc, mode) {
-            let second = self.cache.blocks[id as usize].second;
-            let same = match second {
-                None => true,
-                Some(page) => {
-                    let next = (linear | !PAGE_MASK).wrapping_add(1);
-                    self.cpu.translate(fetch, next, Access::Execute)? & PAGE_MASK == page
-                }
-            };
-            if same {
-                self.cache.remember(pc, mode, self.cpu.core.tlb.generation, id);
+        let phys = self.cpu.translate_fetch(linear_pc(&self.cpu, pc))?;
+        let context = self.cache.context(&self.cpu, mode);
+        if let Some(id) = self.cache.by_phys(phys, pc, context) {
+            if self.second_page_is_same(id)? {
+                self.remember(pc, context, id);
                 return Ok(id);
             }
             self.cache.discard(id);
@@ -367,10 +382,23 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.translate(pc, mode)
     }
 
-    fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
-        if self.cache.blocks.len() >= MAX_BLOCKS {
-            self.forget();
+    /// Whether the second page of block `id`, if it reaches into one, is the one it was translated from.
+    fn second_page_is_same(&mut self, id: u32) -> Result<bool, Exception> {
+        let block = &self.cache.blocks[id as usize];
+        if block.second.is_some() {
+            self.cpu.translate_fetch(block.span.next_page())?;
         }
+        Ok(self.cache.second_holds(id, &self.cpu.core.itlb))
+    }
+
+    fn remember(&mut self, pc: u64, context: u32, id: u32) {
+        let slot = Itlb::slot(self.cpu.fetch_view(), linear_pc(&self.cpu, pc));
+        let witness = self.cpu.core.itlb.witness(slot);
+        let code = self.backend.entry(&self.cache.blocks[id as usize].code);
+        self.cache.remember(pc, context, witness, id, code);
+    }
+
+    fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
         let most = if mode.has(Mode::STEP | Mode::ALONE) { 1 } else { translate::MAX_BLOCK };
         let t = translate::translate(&mut self.cpu, pc, mode, most)?;
         self.stats.blocks += 1;
@@ -378,9 +406,10 @@ impl<B: Backend<Cpu>> Engine<B> {
         let code = self.backend.compile(&t.block);
         let pages = self.mark_code(&t);
         let offsets = t.block.insns.iter().map(|i| i.offset).collect();
-        let entry = Entry::new(pc, mode, t.phys, t.second, offsets, t.block.len, code);
+        let context = self.cache.context(&self.cpu, mode);
+        let entry = Entry::new(t.block.span, (mode, context), t.phys, t.block.second, offsets, code);
         let id = self.cache.insert(entry, &pages);
-        self.cache.remember(pc, mode, self.cpu.core.tlb.generation, id);
+        self.remember(pc, context, id);
         Ok(id)
     }
 

@@ -107,7 +107,7 @@ fn write_cr0(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
     cpu.sys.cr0 = new;
     cpu.sys.efer = efer;
     if changed & (CR0_PG | CR0_WP | CR0_PE) != 0 {
-        cpu.core.tlb.flush_all();
+        cpu.core.flush_all();
     }
     cpu.update_view();
     Ok(())
@@ -125,7 +125,7 @@ pub(super) fn write_cr3(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
         cpu.sys.pdpte = paging::load_pdptes(cpu, value)?;
     }
     cpu.sys.cr3 = value;
-    cpu.core.tlb.flush_local();
+    cpu.core.flush_local();
     Ok(())
 }
 
@@ -141,7 +141,7 @@ fn write_cr4(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
     }
     cpu.sys.cr4 = value;
     if reload || changed & CR4_SMAP != 0 {
-        cpu.core.tlb.flush_all();
+        cpu.core.flush_all();
     }
     cpu.update_view();
     Ok(())
@@ -183,7 +183,7 @@ pub fn smsw(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Excep
 pub fn invlpg(cpu: &mut Cpu, _: &mut dyn Bus, a: u64, _: u64) -> Result<u64, Exception> {
     require_cpl0(cpu)?;
     if canonical(a) {
-        cpu.core.tlb.flush_page(a);
+        cpu.core.flush_page(a);
     }
     Ok(0)
 }

@@ -125,7 +125,7 @@ fn world(r: &mut Random) -> Cpu {
         let value = r.word();
         put(&mut c, 0x7000 + 2 * n, 2, value);
     }
-    c.core.tlb.flush_all();
+    c.core.flush_all();
     c.update_view();
     c
 }

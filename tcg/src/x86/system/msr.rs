@@ -291,7 +291,7 @@ fn write_efer(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
     }
     cpu.sys.efer = value & !EFER_LMA | old & EFER_LMA;
     if changed & EFER_NXE != 0 {
-        cpu.core.tlb.flush_all();
+        cpu.core.flush_all();
     }
     Ok(())
 }

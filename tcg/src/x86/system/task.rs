@@ -284,7 +284,7 @@ fn enter(
     if let Some(cr3) = cr3 {
         control::write_cr3(cpu, cr3)?;
     }
-    cpu.core.tlb.flush_local();
+    cpu.core.flush_local();
     cpu.sys.ldtr = ldt_segment(cpu, bus, image.ldt, Exception::InvalidTss).map_err(|e| match e {
         Exception::InvalidTss(c) | Exception::SegmentNotPresent(c) => Exception::InvalidTss(c | ext),
         other => other,

@@ -18,11 +18,11 @@ use super::{
     Cpu, Exception,
     mode::Mode,
     state::{System, seg},
-    system::paging::Access,
 };
 use crate::{
-    block::{Block, Insn},
+    block::{Block, Insn, Span},
     ir::{self, Op, Val},
+    itlb::Itlb,
     tlb::{PAGE, PAGE_MASK},
 };
 use iced_x86::{CodeSize, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction};
@@ -61,9 +61,8 @@ pub fn linear_pc_of(sys: &System, pc: u64) -> u64 {
 /// # Errors
 /// What fetching the first instruction raises: #PF, #GP(0) beyond CS's limit or 15 bytes.
 pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Translated, Exception> {
-    let fetch_view = if cpu.cpl() == 3 { super::cpu::view::USER } else { super::cpu::view::SUPERVISOR };
     let linear = linear_pc(cpu, pc);
-    let phys = cpu.translate(fetch_view, linear, Access::Execute)?;
+    let phys = cpu.translate_fetch(linear)?;
     let mut code = Vec::with_capacity(256);
     let in_page = (PAGE - (linear & !PAGE_MASK)) as usize;
     let room = code_room(cpu, pc);
@@ -72,6 +71,9 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
     let mut insns = Vec::with_capacity(16);
     let mut at = 0usize;
     let mut second = None;
+    let mut witness = None;
+    let wrap = if mode.has(Mode::CODE64) { u64::MAX } else { 0xffff_ffff };
+    let mut span = Span { pc, linear, len: 0, wrap, view: cpu.fetch_view() };
     while !l.ended && insns.len() < limit.min(MAX_BLOCK) {
         let ip = pc.wrapping_add(at as u64) & pc_mask(mode);
         let mut insn = decode(&code[at..], ip, mode);
@@ -86,7 +88,10 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
                 return Err(Exception::GP0);
             }
             // The instruction crosses into the next page: it is a block of its own.
-            let next = cpu.translate(fetch_view, (linear | !PAGE_MASK).wrapping_add(1), Access::Execute)?;
+            let next = span.next_page();
+            let slot = Itlb::slot(span.view, next);
+            let next = cpu.translate_fetch(next)?;
+            witness = Some(cpu.core.itlb.witness(slot));
             second = Some(next & PAGE_MASK);
             let more = (MAX_INSN - code.len()).min(room - code.len());
             cpu.core.phys.copy_out(next & PAGE_MASK, more, &mut code);
@@ -119,7 +124,8 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
     }
     let mut ops = l.ops;
     ir::dead_flags(&mut ops, insns.iter().map(|i| i.op as usize));
-    Ok(Translated { block: Block { pc, len: at as u32, ops, insns }, phys, second })
+    span.len = at as u32;
+    Ok(Translated { block: Block { pc, len: at as u32, span, second: witness, ops, insns }, phys, second })
 }
 
 /// Bytes from `pc` to CS's limit.

@@ -4,7 +4,7 @@
 use super::{MAX_INSN, decode};
 use crate::{
     tlb::{PAGE, PAGE_MASK},
-    x86::{Cpu, Exception, cpu::view, system::paging::Access},
+    x86::{Cpu, Exception},
 };
 use iced_x86::{Instruction, OpKind, Register};
 
@@ -23,13 +23,12 @@ pub(in crate::x86) fn non_canonical(cpu: &mut Cpu, addr: u64) -> Exception {
 }
 
 fn fetch(cpu: &mut Cpu, pc: u64) -> Option<Vec<u8>> {
-    let fetch_view = if cpu.cpl() == 3 { view::USER } else { view::SUPERVISOR };
     let mut code = Vec::with_capacity(MAX_INSN);
     let here = ((PAGE - (pc & !PAGE_MASK)) as usize).min(MAX_INSN);
-    let phys = cpu.translate(fetch_view, pc, Access::Execute).ok()?;
+    let phys = cpu.translate_fetch(pc).ok()?;
     cpu.core.phys.copy_out(phys, here, &mut code);
     if here < MAX_INSN
-        && let Ok(phys) = cpu.translate(fetch_view, (pc | !PAGE_MASK).wrapping_add(1), Access::Execute)
+        && let Ok(phys) = cpu.translate_fetch((pc | !PAGE_MASK).wrapping_add(1))
     {
         cpu.core.phys.copy_out(phys, MAX_INSN - here, &mut code);
     }
