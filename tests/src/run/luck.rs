@@ -19,6 +19,12 @@ impl Luck {
         Self { seed, state: seed }
     }
 
+    /// Seeded by `seed`, whatever the environment says.
+    #[must_use]
+    pub fn seeded(seed: u64) -> Self {
+        Self { seed, state: seed }
+    }
+
     /// What to set `$SEED` to for the same numbers.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -37,6 +43,28 @@ impl Luck {
     /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         self.bits() % bound
+    }
+
+    /// True once in `times` times.
+    pub fn once_in(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of a list that is not empty.
+    pub fn of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
+    }
+
+    /// A value of the kind that finds bugs: anything, small, near a power of two, or made of few bits.
+    pub fn value(&mut self) -> u64 {
+        let value = match self.below(6) {
+            0 => self.below(256),
+            1 => (1u64 << self.below(64)).wrapping_add(self.below(3)).wrapping_sub(1),
+            2 => self.bits() & self.bits() & self.bits(),
+            3 => u64::MAX << self.below(64),
+            _ => self.bits(),
+        };
+        if self.once_in(8) { value.wrapping_neg() } else { value }
     }
 
     /// A time below `bound`, in steps of a microsecond.
