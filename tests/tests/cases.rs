@@ -1,4 +1,4 @@
-//! Runs the one-line instruction cases of `tests/cases/*.ins` (format: docs/testing.md).
+//! Runs the one-line instruction cases of `tests/cases/*.ins` (format: docs/testing.md) in both engines.
 //!
 //! A line is strict: a register, flag or memory byte that it does not name must stay as it was. `CASES_BLESS=1` rewrites
 //! the disassembly, and nothing else, of lines that say `?` there.
@@ -8,7 +8,14 @@
 mod cases_runner;
 
 use cases_runner::{machine::Machine, parse};
+use rrvmm_tcg::interp::Interp;
+#[cfg(all(target_arch = "x86_64", unix))]
+use rrvmm_tcg::{jit::Jit, x86::translate::MAX_BLOCK};
 use std::path::PathBuf;
+
+/// Makes the case and what follows it exactly one block.
+#[cfg(all(target_arch = "x86_64", unix))]
+const PADDING: u64 = MAX_BLOCK as u64 - 1;
 
 #[test]
 fn every_case_holds() {
@@ -39,8 +46,12 @@ fn every_case_holds() {
                     } else if case.disassembly() != case.text {
                         failures.push(format!("{place}: this is \"{}\"", case.disassembly()));
                     }
-                    if let Err(what) = Machine::run(&case) {
+                    if let Err(what) = Machine::run(&case, Interp, 0) {
                         failures.push(format!("{place}: {line}\n    {what}"));
+                    }
+                    #[cfg(all(target_arch = "x86_64", unix))]
+                    if let Err(what) = Machine::run(&case, Jit::new().unwrap(), PADDING) {
+                        failures.push(format!("{place}, in the JIT: {line}\n    {what}"));
                     }
                 }
                 Err(what) => failures.push(format!("{place}: {what}: {line}")),

@@ -1,10 +1,10 @@
 //! A CPU in the case's mode over 1 MiB, run for one instruction.
 
 use super::parse::{Case, CaseMode, Place, SEGMENTS, Value};
-use iced_x86::Register;
+use iced_x86::{FlowControl, Register};
 use rrvmm_tcg::{
     Bus, Width,
-    interp::Interp,
+    block::Backend,
     phys::PhysMap,
     x86::{
         Cpu, State,
@@ -76,31 +76,38 @@ struct View {
 }
 
 /// The machine of one case.
-pub struct Machine {
-    engine: Engine<Interp>,
+pub struct Machine<B: Backend<Cpu>> {
+    engine: Engine<B>,
     mode: CaseMode,
 }
 
-impl Machine {
-    /// Runs a case; what is wrong, if anything.
-    pub fn run(case: &Case) -> Result<(), String> {
-        let mut m = Machine::new(case.mode);
+impl<B: Backend<Cpu>> Machine<B> {
+    /// Runs a case; what is wrong, if anything. The instruction stands in a block with `padding` no-operations behind it:
+    /// machine code runs whole blocks only.
+    pub fn run(case: &Case, backend: B, padding: u64) -> Result<(), String> {
+        let goes_on = case.instruction().flow_control() == FlowControl::Next;
+        let padding = if goes_on { padding } else { 0 };
+        let mut m = Machine::new(case.mode, backend);
         let mut state = m.state();
         for (place, value) in &case.inputs {
             m.input(&mut state, place, value)?;
         }
         let start = state.system.segs[seg::CS].base + state.rip;
         m.poke(start, &case.bytes);
+        m.poke(start + case.bytes.len() as u64, &vec![0x90; padding as usize]);
         m.engine.cpu.load(&state);
         let before = m.view();
-        let limit = m.engine.cpu.core.count + 1;
+        let limit = m.engine.cpu.core.count + 1 + padding;
         let stop = m.engine.run(&mut NoBus, limit, false);
         let exception = match stop {
             Stop::Limit => None,
             Stop::Halt => Some(m.exception(&before)),
             other => return Err(format!("{other:?}")),
         };
-        let after = m.view();
+        let mut after = m.view();
+        if exception.is_none() {
+            after.ip = after.ip.wrapping_sub(padding);
+        }
         let mut wanted = before;
         if case.exception.is_none() {
             wanted.ip = case.instruction().next_ip() - IP + state.rip;
@@ -108,10 +115,10 @@ impl Machine {
         m.compare(case, &state, wanted, &after, exception)
     }
 
-    fn new(mode: CaseMode) -> Self {
+    fn new(mode: CaseMode, backend: B) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY)]).unwrap();
         let cpu = Cpu::new(PhysMap::new(memory, Vec::new()));
-        let mut m = Machine { engine: Engine::new(cpu, Interp), mode };
+        let mut m = Machine { engine: Engine::new(cpu, backend), mode };
         m.tables();
         m
     }
@@ -250,7 +257,7 @@ impl Machine {
         let vector = ((pc - 1 - HANDLERS) / 16) as u8;
         let mut at =
             state.regs[4] + if self.mode == CaseMode::Real { state.system.segs[seg::SS].base } else { 0 };
-        let mut pop = |m: &Machine| {
+        let mut pop = |m: &Self| {
             at += size;
             m.peek(at - size, size as usize)
         };

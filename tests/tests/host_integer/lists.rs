@@ -6,7 +6,10 @@ use iced_x86::{
     Code, Decoder, DecoderOptions, Encoder, EncodingKind, Instruction, OpCodeOperandKind as K, OpKind,
     Register,
 };
-use rrvmm_tcg::x86::translate::{Family, family};
+use rrvmm_tcg::{
+    interp::Interp,
+    x86::translate::{Family, family},
+};
 
 /// Encodings of the four families that the host cannot show, each with the reason. `tests/cases` has them instead.
 pub const NOT_ON_THE_HOST: &[(Code, &str)] = &[
@@ -40,7 +43,7 @@ pub const NOT_ON_THE_HOST: &[(Code, &str)] = &[
 
 /// Every encoding that one of the four families lowers in this width, without the list above.
 pub fn runnable(bits: Bits) -> Vec<Code> {
-    let mut ours = Translated::new();
+    let mut ours = Translated::new(Interp);
     ours.load(bits, &Default::default(), &Box::new([0; crate::machine::DATA_LEN]));
     let mode = ours.mode();
     Code::values()

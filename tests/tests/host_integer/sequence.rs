@@ -7,6 +7,7 @@ use crate::machine::{Bits, CODE, CODE_LEN, DATA, DATA_LEN, Data, End, FLAGS, Ran
 use crate::native::Native;
 use crate::translated::Translated;
 use iced_x86::{Code, Decoder, DecoderOptions, Encoder, Instruction};
+use rrvmm_tcg::{interp::Interp, jit::Jit};
 
 /// INT3: the end of every path.
 const END: u8 = 0xcc;
@@ -37,10 +38,12 @@ pub struct Sequence {
     pub defined: u64,
 }
 
-/// The two machines and the code area they share.
+/// The machines and the code area they share.
 pub struct Bench {
     pub native: Native,
-    pub ours: Translated,
+    /// The interpreter, which the sequences are made with.
+    pub ours: Translated<Interp>,
+    pub jit: Translated<Jit>,
     used: Vec<bool>,
     written: Vec<(u64, usize)>,
     at: u64,
@@ -93,7 +96,8 @@ impl Bench {
     pub fn new() -> Self {
         let mut bench = Self {
             native: Native::new(),
-            ours: Translated::new(),
+            ours: Translated::new(Interp),
+            jit: Translated::new(Jit::new().unwrap()),
             used: vec![false; CODE_LEN],
             written: vec![(CODE, CODE_LEN)],
             at: CODE,
@@ -110,6 +114,7 @@ impl Bench {
     pub fn write(&mut self, at: u64, bytes: &[u8]) {
         self.native.write_code(at, bytes);
         self.ours.write_code(at, bytes);
+        self.jit.write_code(at, bytes);
     }
 
     /// Takes the last sequence's code away.

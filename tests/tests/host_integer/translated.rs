@@ -1,8 +1,9 @@
-//! The same run in the translator with the interpreter behind it: user-level code over identity-mapped memory.
+//! The same run in the translator, by either engine: user-level code over identity-mapped memory.
 
 use crate::machine::{Bits, CODE, CODE_LEN, DATA, DATA_LEN, Data, End, Registers, WRITABLE};
 use rrvmm_tcg::{
     Bus, Width,
+    block::Backend,
     interp::Interp,
     phys::PhysMap,
     x86::{
@@ -34,8 +35,8 @@ const USER: u64 = 4;
 const LARGE: u64 = 0x80;
 
 /// The CPU and what starts every run.
-pub struct Translated {
-    engine: Engine<Interp>,
+pub struct Translated<B: Backend<Cpu> = Interp> {
+    engine: Engine<B>,
     reset: State,
     /// What the run started from: segments.
     user: State,
@@ -83,9 +84,9 @@ const DPL3: u16 = 3 << 5;
 const CODE_ATTR: u16 = Segment::P | Segment::S | Segment::CODE | Segment::RW | Segment::ACCESSED | Segment::G;
 const DATA_ATTR: u16 = Segment::P | Segment::S | Segment::RW | Segment::ACCESSED | Segment::G | Segment::DB;
 
-impl Translated {
+impl<B: Backend<Cpu>> Translated<B> {
     /// A machine with the tables in place.
-    pub fn new() -> Self {
+    pub fn new(backend: B) -> Self {
         let memory = GuestMemoryMmap::from_ranges(&[
             (GuestAddress(0), SYSTEM_LEN as usize),
             (GuestAddress(CODE), CODE_LEN),
@@ -102,7 +103,7 @@ impl Translated {
         sys.gdtr = TableRegister { base: GDT, limit: 0x7f };
         sys.idtr = TableRegister { base: IDT, limit: 0x1ff };
         sys.tr = Segment { selector: 0x40, base: TSS, limit: 0x67, attr: 0x8b };
-        let engine = Engine::new(cpu, Interp);
+        let engine = Engine::new(cpu, backend);
         let reset = engine.cpu.save();
         Self { engine, user: reset.clone(), reset }
     }

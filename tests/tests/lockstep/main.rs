@@ -22,10 +22,10 @@ use program::Program;
 use rrvmm_tests::run::Luck;
 
 /// Instructions run in each kind of program, unless the environment says otherwise.
-const COUNT: u64 = 5_000_000;
+const COUNT: u64 = 1_500_000;
 const SEED: u64 = 0x10c4_57e9;
 /// Programs that differ before giving up.
-const ENOUGH: usize = 3;
+const ENOUGH: usize = 2;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |v| {

@@ -33,10 +33,14 @@ pub fn explain(pair: &mut Pair, program: &Program, seed: u64, count: u64) -> Str
     }
     let first = earliest(pair, &small, seed, count);
     let mut text = format!("{:?}, after {first} instructions:", small.kind);
-    let Outcome::Different { what, .. } = pair.run(&small, seed, first) else {
-        return text + " only with other limits";
-    };
-    text.push_str(&what);
+    match (pair.run(&small, seed, first), pair.run(&small, seed, count)) {
+        (Outcome::Different { what, .. }, _) => text.push_str(&what),
+        // A run that is stopped elsewhere enters other blocks.
+        (_, Outcome::Different { what, count }) => {
+            let _ = write!(text, " (seen only by a run to {count}, where it looks so){what}");
+        }
+        _ => text.push_str(" gone when run again"),
+    }
     text.push_str("\n  executed before it (by the reference):");
     let mut previous: Option<(u64, [u64; 16], u64)> = None;
     for at in first.saturating_sub(SHOWN)..=first {
@@ -47,7 +51,7 @@ pub fn explain(pair: &mut Pair, program: &Program, seed: u64, count: u64) -> Str
         let now = (cpu.core.pc, regs, cpu.rflags());
         if let Some((pc, before, flags)) = previous {
             let line = disassemble(pair, small.kind, pc);
-            if line != "nop" {
+            if !line.starts_with("nop") {
                 let _ = write!(text, "\n  {at:6} {pc:x} {line}");
                 for (n, (a, b)) in before.iter().zip(&now.1).enumerate().filter(|(_, (a, b))| a != b) {
                     let _ = write!(text, "  r{n} {a:x}->{b:x}");
