@@ -40,7 +40,7 @@ struct Region {
 /// The physical address space.
 pub struct PhysMap {
     memory: GuestMemoryMmap,
-    rom: Box<[u8]>,
+    rom: Box<[Granule]>,
     regions: Vec<Region>,
     windows: Vec<Window>,
     /// RAM that no window touches, longest piece first: the answer to nearly every question.
@@ -53,6 +53,18 @@ pub struct PhysMap {
     dirty: Vec<bool>,
     /// RAM pages whose code was written and whose blocks must go.
     pub stale_code: Vec<usize>,
+}
+
+/// Sixteen bytes of firmware, aligned so that machine code's vector operands are where the guest's are.
+#[repr(C, align(16))]
+struct Granule([u8; 16]);
+
+impl Granule {
+    fn new(bytes: &[u8]) -> Self {
+        let mut all = [0; 16];
+        all[..bytes.len()].copy_from_slice(bytes);
+        Self(all)
+    }
 }
 
 /// Where a physical page is in host memory.
@@ -78,7 +90,7 @@ impl PhysMap {
         }
         Self {
             memory,
-            rom: rom.into_boxed_slice(),
+            rom: rom.chunks(16).map(Granule::new).collect(),
             plain: plain_pieces(&regions, &[]),
             regions,
             windows: Vec::new(),
@@ -145,8 +157,8 @@ impl PhysMap {
             (Backing::Device, _) => None,
             (Backing::Rom(offset), into) => {
                 let at = offset + into as usize;
-                let page = self.rom.get(at..at + PAGE as usize)?;
-                (!write).then_some(HostPage { host: page.as_ptr() as usize, ram: None })
+                let page = self.rom.get(at / 16..(at + PAGE as usize) / 16)?;
+                (!write).then_some(HostPage { host: page.as_ptr() as usize + at % 16, ram: None })
             }
             (Backing::Ram, _) => {
                 let r = self.regions.iter().find(|r| addr.wrapping_sub(r.start) < r.len)?;

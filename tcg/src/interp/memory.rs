@@ -154,3 +154,19 @@ fn store_slow<G: Guest, const S: usize, const FORM: u8, const IMM: bool>(
     }
     next_unless_leaving(g, bus, rest)
 }
+
+/// A vector instruction with a memory operand; its helper gets the operand's offset.
+pub(super) fn vector<G: Guest, const FORM: u8>(
+    g: &mut G,
+    bus: &mut dyn Bus,
+    op: &Thread<G>,
+    rest: &[Thread<G>],
+) -> Exit {
+    let core = g.core_mut();
+    core.insn = u32::from(op.insn);
+    let offset = address::<G, FORM>(core, op);
+    if let Some(Err(fault)) = op.helper.map(|helper| helper(g, bus, op.imm2, offset)) {
+        return faulted(g, op, fault);
+    }
+    next_unless_leaving(g, bus, rest)
+}

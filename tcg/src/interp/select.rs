@@ -222,6 +222,14 @@ pub(super) fn select<G: Guest>(op: &Op<G>, insn: u8, out: &mut Vec<Thread<G>>) {
             })));
             Thread { imm2: value, ..addressed(mem, reg, blank(run)) }
         }
+        Op::Vector { helper, operands, mem: Some(mem), .. } => {
+            let offset = Mem { seg: Reg::ZERO, wrap32: false, ..mem };
+            let run: Run<G> = by_form!(form(&offset), |F| memory::vector::<G, F>);
+            Thread { imm2: operands, helper: Some(helper), ..addressed(offset, Reg::SINK.0, blank(run)) }
+        }
+        Op::Vector { helper, operands, mem: None, .. } => {
+            helper_call(helper, Val::Imm(operands), Val::Imm(0), blank(flow::call))
+        }
         Op::Call { helper, dst, a, b } => {
             Thread { dst: dst.0, ..helper_call(helper, a, b, blank(flow::call)) }
         }

@@ -275,6 +275,9 @@ pub enum Op<G: Guest> {
     LoadForWrite { size: Size, dst: Reg, mem: Mem },
     /// memory = src.
     Store { size: Size, mem: Mem, src: Val },
+    /// A vector instruction, packed in `operands`: what helper(operands, address of `mem` without its segment's base) does.
+    /// `faults`: also without memory. `flags`: all six are new afterwards.
+    Vector { helper: Helper<G>, operands: u64, mem: Option<Mem>, faults: bool, flags: bool },
     /// dst = helper(a, b).
     Call { helper: Helper<G>, dst: Reg, a: Val, b: Val },
     /// Sets pc to `next`, calls the helper (which may change pc, mode, anything), leaves the block.
@@ -312,6 +315,7 @@ impl<G: Guest> Op<G> {
             | Op::Popcnt { .. }
             | Op::Lea { .. } => false,
             Op::Unary { op, .. } => matches!(op, Unary::Inc | Unary::Dec),
+            Op::Vector { mem, faults, .. } => mem.is_some() || *faults,
             Op::Shift { .. }
             | Op::ShiftDouble { .. }
             | Op::Bit { .. }
@@ -340,6 +344,7 @@ impl<G: Guest> Op<G> {
                 | Op::LoadSigned { .. }
                 | Op::LoadForWrite { .. }
                 | Op::Store { .. }
+                | Op::Vector { mem: Some(_), .. }
                 | Op::Call { .. }
         )
     }
@@ -349,6 +354,7 @@ impl<G: Guest> Op<G> {
         match self {
             Op::Alu { flags, .. } => *flags,
             Op::Unary { op, .. } => *op == Unary::Neg,
+            Op::Vector { flags, .. } => *flags,
             Op::Imul { .. } | Op::MulWide { .. } | Op::Popcnt { .. } => true,
             _ => false,
         }

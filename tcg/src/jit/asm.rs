@@ -43,7 +43,7 @@ pub(super) enum Rm {
 }
 
 /// Where a 32-bit displacement is to be filled in: offset of its four bytes.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Fixup(usize);
 
 /// Machine code being written, for the address it will run at.
@@ -309,6 +309,37 @@ impl Asm {
     /// if condition then reg = rm.
     pub fn cmov(&mut self, cc: u8, size: Size, reg: u8, rm: Rm) {
         self.encode(size, None, &[0x0f, 0x40 | cc], reg, rm, 0);
+    }
+
+    /// A legacy SSE instruction: prefix, opcode, REX.W when `wide`.
+    pub fn sse(&mut self, prefix: Option<u8>, opcode: &[u8], wide: bool, reg: u8, rm: Rm) {
+        self.encode(if wide { Size::Q } else { Size::D }, prefix, opcode, reg, rm, 0);
+    }
+
+    /// LDMXCSR.
+    pub fn ldmxcsr(&mut self, rm: Rm) {
+        self.encode(Size::D, None, &[0x0f, 0xae], 2, rm, 0);
+    }
+
+    /// STMXCSR.
+    pub fn stmxcsr(&mut self, rm: Rm) {
+        self.encode(Size::D, None, &[0x0f, 0xae], 3, rm, 0);
+    }
+
+    /// AH = SF, ZF, AF, PF, CF.
+    pub fn lahf(&mut self) {
+        self.byte(0x9f);
+    }
+
+    /// SF, ZF, AF, PF, CF = AH.
+    pub fn sahf(&mut self) {
+        self.byte(0x9e);
+    }
+
+    /// TEST of a register's low byte with a constant.
+    pub fn test_imm8(&mut self, reg: u8, v: u8) {
+        self.encode(Size::B, None, &[0xf6], 0, Rm::Reg(reg), 2);
+        self.byte(v);
     }
 
     pub fn push(&mut self, reg: u8) {

@@ -8,6 +8,7 @@ use super::{
     asm::{Asm, Fixup, Rm, cc, host::*},
     flags::Pending,
     frame::{BIAS, PC, Site, TOKENS},
+    sse::{ColdVector, Vectors},
     thunks::{BASE, LEFT, Thunks},
 };
 use crate::{
@@ -36,6 +37,7 @@ pub(super) struct Cold {
     pub from: Fixup,
     pub back: usize,
     pub slots: Slots,
+    pub vectors: Vectors,
     pub thunk: u64,
     pub site: Site,
     /// Where the loaded value goes.
@@ -66,6 +68,11 @@ pub(super) struct Emit<'a> {
     /// The word in memory that says what is pending, when known.
     pub word: Option<u32>,
     pub cold: Vec<Cold>,
+    /// Which guest XMM registers are in the host's.
+    pub vectors: Vectors,
+    pub cold_vectors: Vec<ColdVector>,
+    /// Whether the host has every instruction of [`super::encodings`].
+    pub native_sse: bool,
     pub site: Site,
     inner: *const Inner,
     links: [u64; 2],
@@ -113,6 +120,9 @@ impl<'a> Emit<'a> {
             exact: 0,
             word: None,
             cold: Vec::new(),
+            vectors: Vectors::default(),
+            cold_vectors: Vec::new(),
+            native_sse: std::arch::is_x86_feature_detected!("sse4.2"),
             site,
             inner,
             links,
@@ -145,6 +155,9 @@ impl<'a> Emit<'a> {
         }
         for cold in std::mem::take(&mut self.cold) {
             self.cold_path(&cold);
+        }
+        for cold in std::mem::take(&mut self.cold_vectors) {
+            self.cold_vector(&cold);
         }
         self.a.bind(cut);
         if let Some(moved) = moved {
@@ -204,6 +217,10 @@ impl<'a> Emit<'a> {
             | Op::LoadForWrite { .. }
             | Op::Store { .. } => {
                 self.access(&op);
+                true
+            }
+            Op::Vector { helper, operands, mem, .. } => {
+                self.vector(helper, operands, mem, live);
                 true
             }
             Op::Call { helper, dst, a, b } => {
@@ -329,6 +346,7 @@ impl<'a> Emit<'a> {
 
     /// Makes the register file current, temporaries included when `temps`.
     pub fn flush(&mut self, temps: bool) {
+        self.flush_vectors();
         for (slot, host) in self.slots.iter_mut().zip(POOL) {
             if let Some(Slot { reg, dirty: true }) = *slot
                 && (temps || reg < Reg::TEMP)
@@ -350,6 +368,7 @@ impl<'a> Emit<'a> {
     /// After something that may have changed any register.
     pub fn forget(&mut self) {
         self.slots = [None; POOL.len()];
+        self.vectors = Vectors::default();
         self.pinned = 0;
     }
 
@@ -370,13 +389,13 @@ impl<'a> Emit<'a> {
         self.a.mov_imm(R9, last);
     }
 
-    fn call(&mut self, thunk: u64, last: u64, a: Val, b: Val) {
+    pub(super) fn call(&mut self, thunk: u64, last: u64, a: Val, b: Val) {
         self.arguments(last, a, b);
         self.a.call_abs(thunk);
     }
 
     /// The called function has settled the flags and may have changed registers.
-    fn after_call(&mut self) {
+    pub(super) fn after_call(&mut self) {
         self.forget();
         self.pending = Pending::Words;
         self.word = Some(0);
@@ -415,6 +434,7 @@ impl<'a> Emit<'a> {
                 self.a.store(Size::Q, file(reg), POOL[n]);
             }
         }
+        c.vectors.save(&mut self.a);
         match c.value {
             Some(Source::Host(h)) => self.a.mov(RDX, h),
             Some(Source::Imm(i)) => self.a.mov_imm(RDX, i),
@@ -431,6 +451,7 @@ impl<'a> Emit<'a> {
         if let Some(h) = c.dst {
             self.a.mov(h, RAX);
         }
+        c.vectors.restore(&mut self.a);
         let back = self.a.jmp();
         self.a.bind_to(back, c.back);
     }

@@ -17,6 +17,8 @@ pub(super) struct Frame {
     pub recent: u64,
     /// Context of the run's blocks.
     pub context: u64,
+    /// The host's own MXCSR.
+    pub mxcsr: u32,
     /// The devices.
     pub bus: *mut dyn Bus,
 }
@@ -41,6 +43,18 @@ pub(super) const LAZY_CARRY: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy
 pub(super) const FLAG_Z: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, z));
 pub(super) const FLAG_S: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, s));
 pub(super) const FLAG_C: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, c));
+
+pub(super) const FLAG_A: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, a));
+
+const fn cpu(field: usize) -> i32 {
+    field as i32 - TO_BASE as i32
+}
+
+/// XMM0; the others follow.
+pub(super) const XMM: i32 = cpu(offset_of!(Cpu, xmm));
+pub(super) const MXCSR: i32 = cpu(offset_of!(Cpu, mxcsr));
+/// Whether the guest's MXCSR is in the host's.
+pub(super) const SIMD: i32 = cpu(offset_of!(Cpu, mxcsr_in_host));
 
 /// What a call site tells the function it calls, in one word.
 #[derive(Clone, Copy)]

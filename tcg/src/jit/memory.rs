@@ -1,7 +1,7 @@
 //! Addresses, and loads and stores with the TLB's answer inline.
 
 use super::{
-    asm::{Rm, cc, host::*},
+    asm::{Fixup, Rm, cc, host::*},
     emit::{Cold, Emit, Source, file},
     thunks::TLB,
 };
@@ -20,7 +20,7 @@ const _: () = assert!(size_of::<Entry>().is_power_of_two() && ENTRY_SHIFT < 12);
 
 impl Emit<'_> {
     /// RAX = the address of `m`.
-    fn address(&mut self, m: &Mem) {
+    pub(super) fn address(&mut self, m: &Mem) {
         let narrow = m.width != Size::Q;
         let size = if narrow { Size::D } else { Size::Q };
         let disp = if narrow { Some(m.disp as u32 as i32) } else { i32::try_from(m.disp as i64).ok() };
@@ -58,15 +58,32 @@ impl Emit<'_> {
     }
 
     /// With the address in RAX, checks the TLB; on a hit RAX becomes the host address. Returns the way to the slow path.
-    fn look_up(&mut self, size: Size, tag: i32) -> super::asm::Fixup {
+    fn look_up(&mut self, size: Size, tag: i32) -> Fixup {
+        self.look_up_bytes(size.bytes(), tag)
+    }
+
+    /// As [`Emit::look_up`] for a vector operand; the ways to the slow path leave the address in RAX.
+    pub(super) fn vector_operand(&mut self, bytes: u8, write: bool, aligned: bool) -> Vec<Fixup> {
+        let mut misses = Vec::with_capacity(2);
+        if aligned {
+            self.a.test_imm8(RAX, 15);
+            misses.push(self.a.jcc(cc::NE));
+        }
+        // What is aligned lies in one page.
+        let span = if aligned { 1 } else { bytes };
+        misses.push(self.look_up_bytes(span, if write { WRITE } else { READ }));
+        misses
+    }
+
+    fn look_up_bytes(&mut self, bytes: u8, tag: i32) -> Fixup {
         let a = &mut self.a;
         a.load(Size::D, RDX, Rm::Reg(RAX));
         a.shift_imm(5, Size::D, RDX, 12 - ENTRY_SHIFT);
         a.alu_imm(4, Size::D, Rm::Reg(RDX), ((ENTRIES - 1) << ENTRY_SHIFT) as i32);
-        if size == Size::B {
+        if bytes == 1 {
             a.mov(RCX, RAX);
         } else {
-            a.lea(Size::Q, RCX, Rm::Base(RAX, i32::from(size.bytes()) - 1));
+            a.lea(Size::Q, RCX, Rm::Base(RAX, i32::from(bytes) - 1));
         }
         a.alu_imm(4, Size::Q, Rm::Reg(RCX), -4096);
         a.alu(7, Size::Q, RCX, Rm::Index(TLB, RDX, 0, tag));
@@ -96,7 +113,9 @@ impl Emit<'_> {
         };
         let thunk = if for_write { self.t.load_for_write } else { self.t.load };
         let back = self.a.here();
-        self.cold.push(Cold { from, back, slots, thunk, site, dst: (!sink).then_some(h), value: None });
+        let vectors = self.vectors;
+        let dst_host = (!sink).then_some(h);
+        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: dst_host, value: None });
         if !sink {
             self.fill(dst, h);
         }
@@ -121,8 +140,8 @@ impl Emit<'_> {
         let mut site = self.site;
         site.size = size as u8;
         let back = self.a.here();
-        let thunk = self.t.store;
-        self.cold.push(Cold { from, back, slots, thunk, site, dst: None, value: Some(value) });
+        let (thunk, vectors) = (self.t.store, self.vectors);
+        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: None, value: Some(value) });
     }
 
     /// Address and memory ops.

@@ -10,10 +10,12 @@ mod alu;
 mod asm;
 mod buffer;
 mod emit;
+mod encodings;
 mod flags;
 mod frame;
 mod memory;
 mod shims;
+mod sse;
 mod thunks;
 
 use crate::{
@@ -31,6 +33,9 @@ use std::{
     io,
 };
 use thunks::Thunks;
+
+/// What Rust expects of the host: round to nearest, all exceptions masked.
+const HOST_MXCSR: u32 = 0x1f80;
 
 /// Number of a link record that does not exist.
 const NO_LINK: u32 = u32::MAX;
@@ -108,6 +113,7 @@ impl Jit {
             tlb,
             recent: at.recent as u64,
             context: u64::from(at.context),
+            mxcsr: HOST_MXCSR,
             bus,
         };
         // SAFETY: the thunk has this signature, and the buffer keeps it mapped and executable.

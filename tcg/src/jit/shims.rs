@@ -139,6 +139,25 @@ pub(super) extern "sysv64" fn call(
     }
 }
 
+/// As [`call`] for a helper that neither needs flags nor writes them: what is pending stays so.
+pub(super) extern "sysv64" fn vector(
+    frame: *mut Frame,
+    a: u64,
+    b: u64,
+    site: u64,
+    left: u64,
+    helper: *const Inner,
+) -> Answer {
+    let site = Site::unpack(site);
+    // SAFETY: as in `call`.
+    let ((cpu, bus), helper) =
+        unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
+    match helper(cpu, bus, a, b) {
+        Ok(v) => goes_on(cpu, site, v),
+        Err(f) => fault(cpu, site, f),
+    }
+}
+
 pub(super) extern "sysv64" fn call_leave(
     frame: *mut Frame,
     a: u64,

@@ -2,7 +2,7 @@
 
 use super::{
     asm::{Asm, Rm, cc, host::*},
-    frame::{BIAS, COUNT, Frame, MMU, PC, Shim, TOKENS},
+    frame::{BIAS, COUNT, Frame, MMU, MXCSR, PC, SIMD, Shim, TOKENS},
     shims,
 };
 use crate::{ir::Size, itlb::Witness, tlb};
@@ -33,9 +33,12 @@ pub(super) struct Thunks {
     pub load_for_write: u64,
     pub store: u64,
     pub call: u64,
+    pub vector: u64,
     pub call_leave: u64,
     pub settle: u64,
     pub interpret: u64,
+    /// Brings the guest's MXCSR into the host's unless it unmasks exceptions; ZF says whether. Uses RCX.
+    pub simd: u64,
 }
 
 /// `[rsp + disp]` of the stack frame: the run's [`Frame`].
@@ -64,6 +67,7 @@ impl Thunks {
         a.store(Size::Q, Rm::Base(BASE, COUNT), RCX);
         t.exit_raw = a.origin + a.here() as u64;
         a.pop(RDI);
+        take_mxcsr_back(a);
         for r in SAVED.into_iter().rev() {
             a.pop(r);
         }
@@ -74,11 +78,39 @@ impl Thunks {
         t.load_for_write = call(a, t.exit_raw, shims::load_for_write, false);
         t.store = call(a, t.exit_raw, shims::store, false);
         t.call = call(a, t.exit_raw, shims::call, true);
+        t.vector = call(a, t.exit_raw, shims::vector, false);
         t.call_leave = call(a, t.exit_raw, shims::call_leave, false);
         t.settle = call(a, t.exit_raw, shims::settle, false);
         t.interpret = call(a, t.exit_raw, shims::interpret, true);
+        t.simd = simd(a);
         t
     }
+}
+
+/// The six exception masks of MXCSR (SDM volume 1, 10.2.3).
+const MASKS: i32 = 0x1f80;
+
+fn simd(a: &mut Asm) -> u64 {
+    let at = place(a);
+    a.load(Size::D, RCX, Rm::Base(BASE, MXCSR));
+    a.alu_imm(4, Size::D, Rm::Reg(RCX), MASKS);
+    a.alu_imm(7, Size::D, Rm::Reg(RCX), MASKS);
+    let unmasked = a.jcc(cc::NE);
+    a.ldmxcsr(Rm::Base(BASE, MXCSR));
+    a.store_imm(Size::B, Rm::Base(BASE, SIMD), 1);
+    a.bind(unmasked);
+    a.ret();
+    at
+}
+
+/// Gives the host its MXCSR back, and the guest its own. The frame's address is in RDI.
+fn take_mxcsr_back(a: &mut Asm) {
+    a.alu_imm(7, Size::B, Rm::Base(BASE, SIMD), 0);
+    let has = a.jcc(cc::E);
+    a.stmxcsr(Rm::Base(BASE, MXCSR));
+    a.ldmxcsr(Rm::Base(RDI, offset_of!(Frame, mxcsr) as i32));
+    a.store_imm(Size::B, Rm::Base(BASE, SIMD), 0);
+    a.bind(has);
 }
 
 fn place(a: &mut Asm) -> u64 {
@@ -101,6 +133,7 @@ fn view(a: &mut Asm, above: i32) {
 fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
     let at = place(a);
     frame_slot(a, RDI, 8);
+    take_mxcsr_back(a);
     a.mov(R8, LEFT);
     a.alu_imm(5, Size::Q, Rm::Reg(RSP), 8);
     a.mov_imm(RAX, shim as usize as u64);

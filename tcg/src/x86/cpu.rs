@@ -28,6 +28,9 @@ pub struct Cpu {
     pub xmm: [u128; 16],
     /// SSE control and status.
     pub mxcsr: u32,
+    /// Whether machine code has it in the host's register; never outside of machine code.
+    #[cfg_attr(not(all(target_arch = "x86_64", unix)), expect(dead_code))]
+    pub(crate) mxcsr_in_host: bool,
     /// x87 and MMX.
     pub x87: X87,
     /// Raised inside a block, waiting for the run loop.
@@ -54,6 +57,7 @@ impl Cpu {
             sys: System::reset(),
             xmm: [0; 16],
             mxcsr: 0x1f80,
+            mxcsr_in_host: false,
             x87: X87::reset(),
             fault: None,
             unknown: Unknown::default(),

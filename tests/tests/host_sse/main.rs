@@ -6,10 +6,13 @@
 #![cfg(target_arch = "x86_64")]
 
 mod encode;
+mod engines;
 mod operands;
+mod sequences;
 mod stub;
 
 use encode::{Place, Variant, variants};
+use engines::Both;
 use iced_x86::{Code, CpuidFeature, EncodingKind, Mnemonic};
 use operands::Random;
 use rrvmm_tcg::x86::sse::{self, Inputs, Mxcsr, Op, RegClass, STATUS_FLAGS, SseFault, SseInsn, Target};
@@ -17,6 +20,8 @@ use stub::{MEMORY, Machine, Signal, Stub};
 
 /// Cases for each form of a row, unless the environment variable `HOST_SSE_CASES` gives another number.
 const CASES: u32 = 3000;
+/// Of so many cases, one also runs in the engines.
+const ENGINES_SHARE: u32 = 8;
 const SEED: u64 = 0x5EED_0551;
 
 /// The instructions whose result the architecture only bounds.
@@ -53,6 +58,7 @@ fn the_table_has_every_instruction_of_the_model() {
 fn the_host_agrees() {
     let wanted = std::env::var("HOST_SSE_CASES").map_or(CASES, |number| number.parse().unwrap());
     let mut stub = Stub::new();
+    let mut engines = Both::new();
     let mut random = Random(SEED);
     let (mut cases, mut faults, mut raised, mut failures) = (0, 0, [0; 6], Vec::new());
     for row in sse::all() {
@@ -60,8 +66,11 @@ fn the_host_agrees() {
         assert!(!variants.is_empty(), "{:?}: no operands to run it with", row.code);
         for variant in &variants {
             stub.load(variant);
-            for _ in 0..wanted {
-                match run_case(&mut stub, row, variant, &mut random) {
+            engines.interp.load(variant);
+            engines.jit.load(variant);
+            for n in 0..wanted {
+                let engines = (n % ENGINES_SHARE == 0).then_some(&mut engines);
+                match run_case(&mut stub, engines, row, variant, &mut random) {
                     Ok(outcome) => {
                         faults += u64::from(outcome.signal != Signal::None);
                         for (bit, count) in raised.iter_mut().enumerate() {
@@ -95,6 +104,7 @@ struct Outcome {
 /// Runs one case on both; what the host did, or what differs.
 fn run_case(
     stub: &mut Stub,
+    engines: Option<&mut Both>,
     row: &SseInsn,
     variant: &Variant,
     random: &mut Random,
@@ -111,6 +121,10 @@ fn run_case(
     let mut host = before.clone();
     let signal = stub.run(&mut host, imm, offset);
     let (ours, our_signal) = predict(row, variant, &before, imm, offset);
+    if let Some(engines) = engines.filter(|_| !uses_mmx(row)) {
+        check_engines(engines, variant, &before, imm, offset, &(ours.clone(), our_signal))
+            .map_err(|message| format!("{:?} imm {imm:#04x} {message}\n  before {before:x?}", row.code))?;
+    }
     let agree = our_signal == signal
         && (ours == host || APPROXIMATE.contains(&row.code.mnemonic()) && close(&ours, &host));
     if agree {
@@ -122,6 +136,41 @@ fn run_case(
         row.code,
         if variant.in_memory() { "memory" } else { "register" },
     ))
+}
+
+/// MMX registers are the x87's: these stay with the semantics.
+fn uses_mmx(row: &SseInsn) -> bool {
+    row.uses_mmx(false) || row.uses_mmx(true)
+}
+
+/// Runs the case in both engines.
+fn check_engines(
+    engines: &mut Both,
+    variant: &Variant,
+    before: &Machine,
+    imm: u8,
+    offset: usize,
+    expected: &(Machine, Signal),
+) -> Result<(), String> {
+    let run = |name: &str, ran: (Machine, Signal)| {
+        if ran == *expected {
+            return Ok(());
+        }
+        Err(format!(
+            "in {name}\n  got    {:x?} {:?}\n  wanted {:x?} {:?}",
+            ran.0, ran.1, expected.0, expected.1
+        ))
+    };
+    let mut machine = before.clone();
+    let signal = engines.interp.case(&mut machine, variant, imm, offset);
+    run("interp", (machine, signal))?;
+    let mut machine = before.clone();
+    let signal = engines.jit.case(&mut machine, variant, imm, offset);
+    run("jit", (machine, signal))?;
+    if engines.interp.after() != engines.jit.after() {
+        return Err("the engines differ in what the host does not show".into());
+    }
+    Ok(())
 }
 
 /// What the machine must look like afterwards.

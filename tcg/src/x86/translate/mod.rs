@@ -11,7 +11,7 @@ mod misc;
 mod noncanonical;
 mod string;
 mod system;
-mod vector;
+pub(crate) mod vector;
 mod x87;
 
 use super::{

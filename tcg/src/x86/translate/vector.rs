@@ -7,25 +7,31 @@ use crate::{
     ir::{Mem, Op, Reg, Size, Val},
     x86::{
         Cpu, Exception,
+        mode::Mode,
         sse::{self, Form, Inputs, Mxcsr, RegClass, SseFault, SseInsn, Target},
         state::{bits, gpr, seg},
     },
 };
-use iced_x86::{Instruction, OpKind, Register};
+use iced_x86::{Code, Instruction, OpKind, Register};
 
 /// Operands of a vector instruction, as packed into a helper's argument.
 #[derive(Clone, Copy)]
-struct Operands {
-    code: u16,
-    /// Register numbers; bit 7 means memory, bit 6 the second byte of a general register.
-    dst: u8,
-    src: u8,
-    imm: u8,
-    segment: u8,
+pub(crate) struct Operands {
+    /// Number of the encoding's [`iced_x86::Code`].
+    pub code: u16,
+    /// Register number of operand 0; bit 7 for memory, or with bit 6 the second byte of a general register.
+    pub dst: u8,
+    /// The same of operand 1.
+    pub src: u8,
+    /// The immediate byte.
+    pub imm: u8,
+    /// Segment of the memory operand.
+    pub segment: u8,
     /// Registers of MASKMOV, whose data and mask are operands 1 and 2.
-    masked: bool,
+    pub masked: bool,
 }
 
+/// Stands for a register number where the operand is memory.
 const MEMORY: u8 = 0x80;
 const HIGH: u8 = 0x40;
 
@@ -39,7 +45,8 @@ impl Operands {
             | u64::from(self.masked) << 48
     }
 
-    fn unpack(v: u64) -> Self {
+    /// The operands in a helper's argument.
+    pub fn unpack(v: u64) -> Self {
         Self {
             code: v as u16,
             dst: (v >> 16) as u8,
@@ -54,6 +61,11 @@ impl Operands {
 /// Lowers an MMX or SSE instruction; `None` when it is of another family.
 pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     let row = sse::lookup(i.code())?;
+    if matches!(i.code(), Code::Movnti_m32_r32 | Code::Movnti_m64_r64) {
+        let src = l.read_reg(i.op1_register());
+        l.write(i, 0, src);
+        return Some(());
+    }
     let masked = matches!(row.op, sse::Op::MaskedStore);
     let operand = |n: u32| match i.op_kind(n) {
         OpKind::Register => number(i.op_register(n)),
@@ -72,6 +84,16 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     let n = segment(if masked { i.segment_prefix() } else { i.memory_segment() });
     let packed =
         Operands { code: i.code() as u16, dst, src, imm: immediate, segment: n as u8, masked }.pack();
+    if !masked && surely_available(l.mode, row, src & MEMORY != 0) && (!memory || unchecked(l, n)) {
+        let mem = memory.then(|| {
+            let ea = l.effective(i);
+            l.segmented(n, ea, u64::from(row.form.bytes), dst & MEMORY != 0)
+        });
+        let faults = matches!(row.op, sse::Op::Float(_) | sse::Op::Compare(_) | sse::Op::LoadMxcsr);
+        let flags = matches!(row.op, sse::Op::Test(_) | sse::Op::Compare(_) | sse::Op::Strings(..));
+        l.op(Op::Vector { helper: execute, operands: packed, mem, faults, flags });
+        return Some(());
+    }
     let offset = if memory {
         let ea = l.effective(i);
         let t = l.temp();
@@ -82,6 +104,16 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     };
     l.call(execute, Reg::SINK, Val::Imm(packed), offset);
     Some(())
+}
+
+/// Whether the instruction needs no check of [`available`] in `mode`.
+fn surely_available(mode: Mode, row: &SseInsn, src_in_memory: bool) -> bool {
+    !(row.uses_mmx(src_in_memory) || row.uses_sse() && mode.has(Mode::SSE_TRAP))
+}
+
+/// Whether addresses in segment `n` need no check against it.
+fn unchecked(l: &Lower, n: usize) -> bool {
+    l.is64() || l.mode.unlimited(n)
 }
 
 fn is_immediate(i: &Instruction, n: u32) -> bool {
@@ -108,7 +140,7 @@ fn number(r: Register) -> u8 {
     }
 }
 
-/// Executes the row of `packed`; `offset` is the memory operand's offset in its segment.
+/// Executes the row of `packed`; `offset` is the memory operand's offset in its segment. Returns the flags it set.
 fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result<u64, Exception> {
     let o = Operands::unpack(packed);
     let Some(row) = find(o.code) else { return Err(Exception::InvalidOpcode) };
@@ -153,7 +185,8 @@ fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result
     if let Some(status) = out.status {
         cpu.core.flags = Flags::from_eflags(u64::from(status));
     }
-    Ok(0)
+    // Machine code wants them as the host has them.
+    Ok(u64::from(out.status.unwrap_or(0)))
 }
 
 fn find(code: u16) -> Option<&'static SseInsn> {

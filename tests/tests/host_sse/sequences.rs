@@ -1,0 +1,222 @@
+//! Random sequences of vector and integer instructions, in the interpreter and as machine code: all state must agree.
+
+use crate::{
+    engines::{ABSENT, Both, CODE, DATA, DATA_PAGES, DEVICE, Guest, READ_ONLY},
+    operands::Random,
+};
+use iced_x86::{Code, Encoder, Instruction, OpCodeOperandKind as K, OpKind, Register};
+use rrvmm_tcg::{
+    block::Backend,
+    x86::{
+        Cpu,
+        sse::{self, Op, RegClass, SseInsn},
+    },
+};
+
+/// Sequences, unless the environment variable `HOST_SSE_SEQUENCES` gives another number.
+const SEQUENCES: u64 = 4000;
+const SEED: u64 = 0x00c0_ffee;
+/// Instructions in a sequence: more than fit a block.
+const LENGTH: u64 = 60;
+
+/// Registers that instructions may change; R10 to R13 and RDI make addresses.
+const FREE: [Register; 9] = [
+    Register::RAX,
+    Register::RCX,
+    Register::RDX,
+    Register::RBX,
+    Register::RSI,
+    Register::R8,
+    Register::R9,
+    Register::R14,
+    Register::R15,
+];
+
+const INTEGER: [Code; 12] = [
+    Code::Add_r64_rm64,
+    Code::Adc_r64_rm64,
+    Code::Sub_r32_rm32,
+    Code::Cmp_r64_rm64,
+    Code::Mov_r64_rm64,
+    Code::Mov_rm64_r64,
+    Code::Xor_r32_rm32,
+    Code::Sete_rm8,
+    Code::Seta_rm8,
+    Code::Setp_rm8,
+    Code::Cmovb_r64_rm64,
+    Code::Setl_rm8,
+];
+
+#[test]
+fn engines_agree_on_sequences() {
+    let wanted = std::env::var("HOST_SSE_SEQUENCES").map_or(SEQUENCES, |n| n.parse().unwrap());
+    let rows: Vec<&SseInsn> = sse::all().iter().filter(|row| !mmx(row)).collect();
+    let mut both = Both::new();
+    let (mut faults, mut run) = (0, 0);
+    for n in 0..wanted {
+        let mut random = Random(SEED + n);
+        let (code, list) = sequence(&rows, &mut random);
+        both.interp.write(CODE, &code);
+        both.jit.write(CODE, &code);
+        // The first run finds the TLB cold.
+        for _ in 0..3 {
+            let seed = random.next();
+            let pause = if seed & 3 == 0 { random.below(LENGTH) } else { 1 << 40 };
+            let ours = one(&mut both.interp, seed, pause);
+            let machine_code = one(&mut both.jit, seed, pause);
+            assert_eq!(ours, machine_code, "vectors, sequence {n}:\n{list}");
+            let (a, b) = (both.interp.after(), both.jit.after());
+            assert_eq!(a, b, "sequence {n}:\n{list}");
+            for page in (0..DATA_PAGES).map(|n| DATA + n * 4096) {
+                let same = both.interp.page(page) == both.jit.page(page);
+                assert!(same, "page {page:#x}, sequence {n}:\n{list}");
+            }
+            faults += u64::from(ours.is_some());
+            run += 1;
+        }
+    }
+    println!("host_sse: {run} runs of sequences, {faults} ended by a fault");
+    assert!(run < 1000 || faults > run / 50 && faults < run / 10 * 9, "{faults} of {run} fault");
+}
+
+fn mmx(row: &SseInsn) -> bool {
+    row.form.dst == RegClass::Mm || row.form.src == RegClass::Mm || matches!(row.op, Op::Emms)
+}
+
+fn one<B: Backend<Cpu>>(guest: &mut Guest<B>, seed: u64, pause: u64) -> Option<u8> {
+    let mut random = Random(seed);
+    let (first, second) = (random.machine(true), random.machine(false));
+    guest.write(DATA + 0x800 - 64, &*first.memory);
+    guest.write(DATA + 0x1000 - 64, &*second.memory);
+    guest.write(READ_ONLY, &*second.memory);
+    let cpu = guest.cpu();
+    for n in 0..16 {
+        let from = if n % 2 == 0 { &first } else { &second };
+        cpu.xmm[n] = from.xmm[n % 3].rotate_left(n as u32 / 3 * 32);
+        cpu.set_reg(n, random.next() >> random.below(64));
+    }
+    cpu.set_reg(7, DATA + 0x700);
+    cpu.set_reg(10, DATA + 0x800);
+    cpu.set_reg(11, DATA + 0x1000);
+    // Rarely somewhere that takes the slow path or faults.
+    let odd =
+        [READ_ONLY + 0x20, ABSENT, ABSENT - 8, READ_ONLY - 8, DEVICE + 0x40, DATA + 0x1008, 1 << 47, !0 - 20];
+    cpu.set_reg(12, odd[random.below(8) as usize]);
+    cpu.set_reg(13, random.below(16) * 16);
+    cpu.mxcsr = if random.below(4) == 0 { first.mxcsr } else { first.mxcsr | 0x1f80 };
+    cpu.set_rflags(u64::from(first.flags) | 2);
+    guest.run(CODE, pause)
+}
+
+/// Machine code that ends with HLT, and its text.
+fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
+    let mut encoder = Encoder::new(64);
+    let mut bytes = Vec::new();
+    let mut text = String::new();
+    let few = random.below(2) == 0;
+    for _ in 0..LENGTH {
+        let ip = CODE + bytes.len() as u64;
+        if random.below(12) == 0 {
+            // A branch over INC RAX.
+            let cc = random.below(16) as u8;
+            bytes.extend_from_slice(&[0x70 | cc, 3, 0x48, 0xff, 0xc0]);
+            text.push_str(&format!("{ip:#x} j{cc:x} over inc rax\n"));
+            continue;
+        }
+        let code = if random.below(3) == 0 { random.pick(&INTEGER) } else { random.pick(rows).code };
+        let instruction = operands(code, few, random);
+        // AH to BH do not go with the other new registers.
+        if encoder.encode(&instruction, ip).is_err() {
+            drop(encoder.take_buffer());
+            continue;
+        }
+        text.push_str(&format!("{ip:#x} {:?} {:x?}\n", code, instruction));
+        bytes.extend_from_slice(&encoder.take_buffer());
+    }
+    bytes.push(0xf4);
+    (bytes, text)
+}
+
+/// `code` with random operands; `few` registers make them meet more often.
+fn operands(code: Code, few: bool, random: &mut Random) -> Instruction {
+    let info = code.op_code();
+    let mut instruction = Instruction::default();
+    instruction.set_code(code);
+    let wants_memory = random.below(3) == 0;
+    let aligned = sse::lookup(code).is_some_and(|row| row.form.aligned);
+    for n in 0..info.op_count() {
+        let kind = info.op_kind(n);
+        let register = |random: &mut Random| {
+            let general = FREE[random.below(FREE.len() as u64) as usize];
+            match kind {
+                K::xmm_reg | K::xmm_rm | K::xmm_or_mem => {
+                    let n = random.below(if few { 3 } else { 16 }) as u32;
+                    Register::XMM0 + n
+                }
+                K::r8_or_mem => {
+                    [Register::AH, Register::BH, Register::CL, Register::R8L][random.below(4) as usize]
+                }
+                K::r32_reg | K::r32_or_mem => general.full_register32(),
+                _ => general,
+            }
+        };
+        match kind {
+            K::imm8 => {
+                instruction.set_op_kind(n, OpKind::Immediate8);
+                instruction.set_immediate8(random.next() as u8);
+            }
+            K::seg_rDI => instruction.set_op_kind(n, OpKind::MemorySegRDI),
+            K::mem => memory(&mut instruction, n, aligned, random),
+            K::xmm_or_mem | K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem if wants_memory => {
+                memory(&mut instruction, n, aligned, random);
+            }
+            _ => {
+                instruction.set_op_kind(n, OpKind::Register);
+                let r = register(random);
+                instruction.set_op_register(n, if kind == K::r16_or_mem { word(r) } else { r });
+            }
+        }
+    }
+    instruction
+}
+
+fn word(r: Register) -> Register {
+    if r.number() < 8 { Register::AX + r.number() as u32 } else { Register::R8W + (r.number() as u32 - 8) }
+}
+
+fn memory(instruction: &mut Instruction, n: u32, aligned: bool, random: &mut Random) {
+    instruction.set_op_kind(n, OpKind::Memory);
+    let step = if aligned && random.below(40) != 0 { 16 } else { 1 };
+    let around = (random.below(128 / step) * step).wrapping_sub(64);
+    instruction.set_memory_displ_size(8);
+    match random.below(60) {
+        0 => {
+            instruction.set_memory_base(Register::R12);
+            instruction.set_memory_displacement64(0);
+        }
+        1..=5 => {
+            instruction.set_memory_base(Register::R11);
+            instruction.set_memory_displacement64(around);
+        }
+        6..=9 => {
+            instruction.set_segment_prefix(Register::FS);
+            instruction.set_memory_base(Register::R13);
+            instruction.set_memory_displacement64(0x400_u64.wrapping_add(around));
+        }
+        10..=13 => {
+            instruction.set_segment_prefix(Register::GS);
+            instruction.set_memory_base(Register::R13);
+            instruction.set_memory_displacement64(0x10_0800_u64.wrapping_add(around));
+        }
+        14..=25 => {
+            instruction.set_memory_base(Register::R10);
+            instruction.set_memory_index(Register::R13);
+            instruction.set_memory_index_scale(1 << random.below(3));
+            instruction.set_memory_displacement64(around);
+        }
+        _ => {
+            instruction.set_memory_base(Register::R10);
+            instruction.set_memory_displacement64(around);
+        }
+    }
+}
