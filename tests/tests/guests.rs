@@ -144,6 +144,43 @@ fn matrix_all_five_kernels() {
     }
 }
 
+/// One boot, recorded by one engine and verified by the other, either way, and looked at in both at many moments between
+/// the digests.
+#[cfg(target_arch = "x86_64")]
+fn check_engines(kernel: Kernel) -> Result<()> {
+    let guest = linux(kernel, "boot")?;
+    let scratch = tempfile::tempdir()?;
+    for (recorder, verifier) in [("interp", "jit"), ("jit", "interp")] {
+        let recording = scratch.path().join(format!("{recorder}.rrvm"));
+        let mut record = rrvmm(["record", "--engine", recorder])?;
+        record.args(guest.rrvmm_options()).arg("-o").arg(&recording);
+        Process::new(record).limit(LIMIT).run()?.exited(0)?;
+        let mut verify = rrvmm(["verify", "--engine", verifier])?;
+        verify.arg(&recording);
+        Process::new(verify).limit(LIMIT).run()?.exited(0)?;
+    }
+    let mut diff = rrvmm(["diff", "--engine", "interp", "--against", "jit"])?;
+    diff.arg(scratch.path().join("interp.rrvm"));
+    Process::new(diff).limit(LIMIT).run()?.exited(0)?;
+    Ok(())
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_boot_is_the_same_run_in_both_engines() {
+    check_engines(Kernel::CloudAmd64).unwrap();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+#[ignore = "five boots in either engine, verified by the other; docs/testing.md says how to run it"]
+fn matrix_every_boot_is_the_same_run_in_both_engines() {
+    for kernel in Kernel::ALL {
+        check_engines(kernel).unwrap_or_else(|error| panic!("{}: {error:#}", kernel.name()));
+        eprintln!("{}: the same run in both engines", kernel.name());
+    }
+}
+
 /// Keeps the host's processors busy while it lives.
 struct Load(Vec<Child>);
 

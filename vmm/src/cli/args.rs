@@ -134,7 +134,7 @@ pub(super) struct VerifyArgs {
     pub serial: Vec<ConsoleSpec>,
 }
 
-/// Two runs: of two recordings, or of one recording replayed straight and replayed in short steps.
+/// Two runs: of two recordings, of one on two engines, or of one replayed straight and replayed in short steps.
 #[derive(Debug, Args)]
 pub(super) struct DiffArgs {
     /// The recording
@@ -147,8 +147,14 @@ pub(super) struct DiffArgs {
     #[arg(long, value_name = "POSITION", value_parser = position)]
     pub until: Option<Position>,
     /// Instructions in a short step
-    #[arg(long, value_name = "N", default_value_t = 1009, conflicts_with = "other")]
+    #[arg(long, value_name = "N", default_value_t = 1009, conflicts_with_all = ["other", "against"])]
     pub step: u64,
+    /// Engine of the first run
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    pub engine: Engine,
+    /// Engine of the second run [default: the first's]
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub against: Option<Engine>,
 }
 
 /// What replay and verify share.
@@ -259,15 +265,27 @@ impl EngineArgs {
             Accel::Auto | Accel::Tcg => {}
             Accel::Kvm => anyhow::bail!("--accel kvm is not built yet; use --accel tcg"),
         }
-        if self.engine == Engine::Jit && !rrvmm::accel::HAS_JIT {
+        self.engine.check()
+    }
+
+    /// The translator's engine.
+    pub(super) fn tcg(&self) -> rrvmm::accel::TcgEngine {
+        self.engine.tcg()
+    }
+}
+
+impl Engine {
+    /// Refuses an engine that this host cannot run.
+    pub(super) fn check(self) -> anyhow::Result<()> {
+        if self == Engine::Jit && !rrvmm::accel::HAS_JIT {
             anyhow::bail!("--engine jit has no code generator for this host; use --engine interp");
         }
         Ok(())
     }
 
-    /// The translator's engine.
-    pub(super) fn tcg(&self) -> rrvmm::accel::TcgEngine {
-        match self.engine {
+    /// What the library calls it.
+    pub(super) fn tcg(self) -> rrvmm::accel::TcgEngine {
+        match self {
             Engine::Interp => rrvmm::accel::TcgEngine::Interp,
             Engine::Jit => rrvmm::accel::TcgEngine::Jit,
         }

@@ -4,6 +4,7 @@ use super::args::DiffArgs;
 use super::progress::Progress;
 use super::{open_recording, output::grouped, status};
 use anyhow::Context;
+use rrvmm::accel::TcgEngine;
 use rrvmm::diverge::{Found, Inspect, ShortSteps, find};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::Recording;
@@ -17,16 +18,18 @@ use std::process::ExitCode;
 type Run<M> = Timeline<M, Replayer<Input, BufReader<File>>>;
 
 pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
-    let (mut first, end) = open(&args.recording, |machine| machine)?;
-    let found = match &args.other {
-        Some(other) => {
-            let (mut second, other_end) = open(other, |machine| machine)?;
-            search(&mut first, &mut second, end.max(other_end), args)?
-        }
-        None => {
-            let (mut second, _) = open(&args.recording, |machine| ShortSteps::new(machine, args.step))?;
-            search(&mut first, &mut second, end, args)?
-        }
+    let against = args.against.unwrap_or(args.engine);
+    args.engine.check()?;
+    against.check()?;
+    let (mut first, end) = open(&args.recording, args.engine.tcg(), |machine| machine)?;
+    let found = if args.other.is_some() || args.against.is_some() {
+        let other = args.other.as_ref().unwrap_or(&args.recording);
+        let (mut second, other_end) = open(other, against.tcg(), |machine| machine)?;
+        search(&mut first, &mut second, end.max(other_end), args)?
+    } else {
+        let wrap = |machine| ShortSteps::new(machine, args.step);
+        let (mut second, _) = open(&args.recording, against.tcg(), wrap)?;
+        search(&mut first, &mut second, end, args)?
     };
     let mut out = std::io::stdout();
     match found {
@@ -45,12 +48,13 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 /// The recording's run at power-on, and where it ends.
 fn open<M: Inspect<Input = Input>>(
     path: &Path,
+    engine: TcgEngine,
     wrap: impl FnOnce(PcMachine) -> M,
 ) -> anyhow::Result<(Run<M>, Position)> {
     let recording =
         Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
     let end = recording.summary().last.position;
-    let machine = PcMachine::new(&recording.setup().pc, &recording.setup().source)?;
+    let machine = PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine)?;
     Ok((Timeline::new(wrap(machine), recording.into_seam()), end))
 }
 
