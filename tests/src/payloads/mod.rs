@@ -103,9 +103,19 @@ impl Payload {
         Self::read(&root().join(name).with_extension("s"))
     }
 
+    /// A guest of the same make in another folder; its name is the last two parts of its path.
+    ///
+    /// # Errors
+    /// The source cannot be read, or has a directive that is not known.
+    pub fn at(source: &Path) -> Result<Self> {
+        Self::read(source)
+    }
+
     fn read(source: &Path) -> Result<Self> {
         let text = fs::read_to_string(source).with_context(|| format!("reading {}", source.display()))?;
-        let name = source.with_extension("").strip_prefix(root())?.to_string_lossy().into_owned();
+        let stem = source.with_extension("");
+        let area = stem.parent().and_then(Path::parent).context("a payload lies in an area")?;
+        let name = stem.strip_prefix(area)?.to_string_lossy().into_owned();
         let mut payload = Self {
             name,
             source: source.to_owned(),
