@@ -171,7 +171,7 @@ impl<B: Backend<Cpu>> Side<B> {
 
     /// What a digest looks at: pages written since the last call, translations forgotten.
     pub fn take_dirty(&mut self) -> Vec<usize> {
-        self.engine.cpu.core.tlb.flush_all();
+        self.engine.cpu.core.flush_all();
         self.engine.cpu.core.phys.take_dirty()
     }
 }
