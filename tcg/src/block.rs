@@ -95,6 +95,11 @@ pub enum Exit {
     Cut,
 }
 
+impl Exit {
+    /// How many there are.
+    pub const COUNT: usize = Exit::Cut as usize + 1;
+}
+
 /// Where and how far a run goes that may follow links (see [`Backend::run_linked`]).
 pub struct Linked {
     /// The run loop's number of the first block.
@@ -162,8 +167,8 @@ pub trait Backend<G: Guest> {
     /// Forgets all code.
     fn reset(&mut self) {}
 
-    /// Counters for people, one per line.
-    fn describe(&self) -> String {
-        String::new()
+    /// Counters for people: name and value.
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
     }
 }

@@ -2,6 +2,19 @@
 
 use crate::{flags::Flags, ir::FILE, itlb::Itlb, lazy::Lazy, phys::PhysMap, tlb::Tlb};
 
+/// What the slow paths of memory accesses met, for `--stats`. Not part of the machine's state.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slow {
+    /// Data accesses that the inline look at the TLB did not settle: misses, page crossings, devices, code pages.
+    pub data: u64,
+    /// Walks for data accesses.
+    pub data_walks: u64,
+    /// Looks for the translation of an instruction address by the run loop.
+    pub fetches: u64,
+    /// Walks for instruction addresses.
+    pub fetch_walks: u64,
+}
+
 /// What back ends touch directly. The order is that of declaration: machine code reaches the fields from the register file
 /// on, and the first ones by short displacements.
 #[repr(C)]
@@ -32,6 +45,8 @@ pub struct Core {
     pub itlb: Itlb,
     /// Physical memory.
     pub phys: PhysMap,
+    /// Counters.
+    pub slow: Slow,
 }
 
 impl Core {
@@ -52,6 +67,7 @@ impl Core {
             tlb: Tlb::new(),
             itlb: Itlb::new(),
             phys,
+            slow: Slow::default(),
         }
     }
 

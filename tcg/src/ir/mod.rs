@@ -335,6 +335,11 @@ impl<G: Guest> Op<G> {
         }
     }
 
+    /// Whether this op loads or stores by itself, not through a helper.
+    pub(crate) fn is_access(&self) -> bool {
+        self.may_ask_to_leave() && !matches!(self, Op::Call { .. })
+    }
+
     /// Whether the block may be left at the end of this op's instruction, though more follow: its slow path reaches a device
     /// or writes code.
     pub(crate) fn may_ask_to_leave(&self) -> bool {

@@ -215,7 +215,7 @@ impl Backend<Cpu> for Jit {
         self.epoch += 1;
     }
 
-    fn describe(&self) -> String {
-        format!("blocks compiled        {}\nbytes of machine code  {}\n", self.compiled, self.buffer.used())
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        vec![("blocks compiled", self.compiled), ("bytes of machine code", self.buffer.used() as u64)]
     }
 }

@@ -29,6 +29,7 @@ impl Guest for Cpu {
     }
     #[cold]
     fn load_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size) -> Result<u64, Exception> {
+        self.core.slow.data += 1;
         self.check_alignment(addr, size)?;
         let v = self.load_view(bus, self.core.mmu, addr, size)?;
         self.note_data_access(addr, size, false);
@@ -36,6 +37,7 @@ impl Guest for Cpu {
     }
     #[cold]
     fn load_for_write_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size) -> Result<u64, Exception> {
+        self.core.slow.data += 1;
         self.check_alignment(addr, size)?;
         let view = self.core.mmu;
         let last = addr.wrapping_add(u64::from(size.bytes()) - 1);
@@ -47,6 +49,7 @@ impl Guest for Cpu {
     }
     #[cold]
     fn store_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size, value: u64) -> Result<(), Exception> {
+        self.core.slow.data += 1;
         self.check_alignment(addr, size)?;
         self.store_view(bus, self.core.mmu, addr, size, value)?;
         self.note_data_access(addr, size, true);
@@ -178,12 +181,14 @@ impl Cpu {
     pub fn translate_fetch(&mut self, addr: u64) -> Result<u64, Exception> {
         let view = self.fetch_view();
         let slot = Itlb::slot(view, addr);
+        self.core.slow.fetches += 1;
         if let Some(phys) = self.core.itlb.get(slot, addr) {
             return Ok(phys);
         }
         if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
             return Err(Exception::NonCanonical { addr });
         }
+        self.core.slow.fetch_walks += 1;
         let t = paging::walk(self, view, addr, Access::Execute)?;
         let phys = t.phys & self.core.phys.a20_mask;
         self.core.itlb.fill(slot, addr, phys, t.page_size, t.global);
@@ -207,6 +212,7 @@ impl Cpu {
         if self.sys.code64() && (addr as i64) << 16 >> 16 != addr as i64 {
             return Err(Exception::NonCanonical { addr });
         }
+        self.core.slow.data_walks += 1;
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;
         self.fill(view, addr, phys, access == Access::Write, &t);

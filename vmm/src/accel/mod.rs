@@ -1,5 +1,6 @@
 //! What executes guest instructions, behind one trait: the translator, and whatever else learns to.
 
+mod stats;
 mod tcg;
 
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
@@ -76,6 +77,9 @@ pub trait Accelerator {
     /// nothing or a device is.
     fn peek(&self, addr: u64) -> Option<u8>;
 
-    /// Counters for `--stats`, one per line.
-    fn stats(&self) -> String;
+    /// Measures how long translation takes, from now on, by a clock that counts nanoseconds.
+    fn measure(&mut self, clock: fn() -> u64);
+
+    /// What `--stats` says of it: name and value of each line.
+    fn stats(&self) -> Vec<(&'static str, String)>;
 }

@@ -1,6 +1,6 @@
 //! The translator as an accelerator.
 
-use super::{Accelerator, Stop};
+use super::{Accelerator, Stop, stats};
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
@@ -142,25 +142,11 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         self.engine.cpu.core.phys.read(phys, 1).map(|byte| byte as u8)
     }
 
-    fn stats(&self) -> String {
-        let s = &self.engine.stats;
-        let unknown = &self.engine.cpu.unknown;
-        format!(
-            "blocks translated      {}\n\
-             instructions in them   {}\n\
-             blocks discarded       {}\n\
-             searches               {}\n\
-             exceptions             {}\n\
-             unknown MSRs           {}\n\
-             unknown opcodes        {}\n{}",
-            s.blocks,
-            s.instructions,
-            s.discarded,
-            s.searches,
-            s.exceptions,
-            unknown.msrs,
-            unknown.opcodes,
-            self.engine.describe()
-        )
+    fn measure(&mut self, clock: fn() -> u64) {
+        self.engine.measure(clock);
+    }
+
+    fn stats(&self) -> Vec<(&'static str, String)> {
+        stats::lines(&self.engine)
     }
 }

@@ -4,7 +4,7 @@ use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
 use super::output::grouped;
 use super::{boot, open_journal, report};
 use anyhow::Context;
-use rrvmm::host::{Deadline, Live, PaceChoice, Signals, wall_clock};
+use rrvmm::host::{Deadline, Live, PaceChoice, Signals, Stopwatch, wall_clock};
 use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::session::{self, LiveConsoles, Options, Setup};
 use rrvmm_devices::PcConfig;
@@ -90,7 +90,7 @@ struct LiveSession {
     signals: Signals,
     host: LiveConsoles,
     options: Options,
-    clock: report::Clock,
+    clock: Stopwatch,
 }
 
 impl LiveSession {
@@ -100,13 +100,16 @@ impl LiveSession {
         let source = boot::read(args)?;
         let pc = PcConfig { memory_bytes: args.memory, cpus: args.cpus, firmware: source.bios.is_some() };
         let setup = Setup { pc, source };
-        let machine = build(&setup, args)?;
+        let mut machine = build(&setup, args)?;
+        if args.stats {
+            machine.measure();
+        }
         let signals = Signals::watch()?;
         let specs = consoles(&args.serial, &args.debugcon)?;
         let live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
         let pace = PaceChoice::from(args.pace).resolve();
         let options = Options { until: args.engine.until, timeout: args.timeout, pace };
-        let clock = report::Clock::start();
+        let clock = Stopwatch::start();
         Ok(Self { setup, machine, signals, host: LiveConsoles::new(live), options, clock })
     }
 }

@@ -2,10 +2,11 @@
 
 use super::output::grouped;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rrvmm::host::Stopwatch;
 use rrvmm::tell;
 use rrvmm_replay::Position;
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -17,7 +18,7 @@ pub(super) struct Progress {
 
 enum Shown {
     Bar(ProgressBar),
-    Lines { last: Instant },
+    Lines { last: Stopwatch },
     Nothing,
 }
 
@@ -35,7 +36,7 @@ impl Progress {
             }
             Shown::Bar(bar)
         } else {
-            Shown::Lines { last: Instant::now() }
+            Shown::Lines { last: Stopwatch::start() }
         };
         Self { total, shown }
     }
@@ -45,7 +46,7 @@ impl Progress {
         match &mut self.shown {
             Shown::Bar(bar) => bar.set_position(position.count()),
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
-                *last = Instant::now();
+                *last = Stopwatch::start();
                 let (done, total) = (grouped(position.count()), grouped(self.total.count()));
                 tell!("rrvmm: {done} of {total} instructions");
             }

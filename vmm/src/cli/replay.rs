@@ -4,7 +4,7 @@ use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::progress::Progress;
 use super::{open_recording, report};
 use anyhow::Context;
-use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals};
+use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{self, Finish, Options, Outcome, Recording, ReplayConsoles};
 use std::io::Write;
@@ -40,7 +40,7 @@ struct Replayed {
     machine: PcMachine,
     outcome: Outcome,
     signals: Signals,
-    clock: report::Clock,
+    clock: Stopwatch,
 }
 
 impl Replayed {
@@ -57,6 +57,9 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let total = recording.summary().last.position;
     let setup = recording.setup();
     let mut machine = PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg())?;
+    if args.stats {
+        machine.measure();
+    }
     let signals = Signals::watch()?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let silent = !specs.contains(&ConsoleSpec::Stdio);
@@ -64,7 +67,7 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let mut progress = Progress::towards(target, silent);
     let mut host = ReplayConsoles::new(outputs, signals.clone(), |position| progress.at(position));
     let options = Options { until: args.engine.until, ..Options::default() };
-    let clock = report::Clock::start();
+    let clock = Stopwatch::start();
     let replayed = session::replay(&mut machine, recording, &mut host, &options);
     let finished = host.finish();
     progress.finish();

@@ -2,29 +2,19 @@
 
 use super::output::grouped;
 use super::status;
-use rrvmm::host::Signals;
+use rrvmm::host::{Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{Finish, Outcome};
 use rrvmm::tell;
 use rrvmm_replay::EndReason;
 use std::process::ExitCode;
-use std::time::Instant;
-
-/// When the machine was switched on, in host time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clock(Instant);
-
-impl Clock {
-    pub(super) fn start() -> Self {
-        Self(Instant::now())
-    }
-}
 
 /// The end of a session.
 pub(super) struct End<'a> {
     pub outcome: &'a Outcome,
     pub signals: &'a Signals,
-    pub clock: Clock,
+    /// Since the machine was switched on.
+    pub clock: Stopwatch,
 }
 
 impl End<'_> {
@@ -59,13 +49,20 @@ impl End<'_> {
         if !wanted {
             return;
         }
-        let seconds = self.clock.0.elapsed().as_secs_f64();
+        let seconds = self.clock.elapsed().as_secs_f64();
         let instructions = self.outcome.at.position.count();
         let speed = instructions as f64 / 1e6 / seconds.max(1e-9);
-        tell!("instructions           {}", grouped(instructions));
-        tell!("guest time             {}", self.outcome.at.time);
-        tell!("host time              {seconds:.3} s, {speed:.1} million instructions a second");
-        tell!("{}", machine.stats().trim_end());
+        let mut lines = vec![
+            ("engine", machine.engine().to_owned()),
+            ("instructions", grouped(instructions)),
+            ("guest time", self.outcome.at.time.to_string()),
+            ("host time", format!("{seconds:.3} s, {speed:.1} million instructions a second")),
+        ];
+        lines.extend(machine.stats().into_iter().map(|(name, value)| (name, readable(value))));
+        let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        for (name, value) in lines {
+            tell!("{name:width$}  {value}");
+        }
     }
 
     /// The exit status of a live session.
@@ -87,4 +84,9 @@ impl End<'_> {
             Finish::Ended(_) | Finish::Stopped(_) | Finish::Cut(_) => self.status(),
         }
     }
+}
+
+/// A plain number in groups of digits; anything else as it is.
+fn readable(value: String) -> String {
+    value.parse().map_or(value, grouped)
 }

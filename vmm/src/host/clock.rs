@@ -1,6 +1,7 @@
 //! The host's clocks: the time of day at power-on, and how long a session may or should take.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime};
 
 /// Seconds since 1970-01-01 00:00:00 UTC, for the guest's real-time clock at power-on.
@@ -10,6 +11,31 @@ pub fn wall_clock() -> i64 {
         Ok(since) => i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_secs()).map_or(i64::MIN, |seconds| -seconds),
     }
+}
+
+/// Host time since some moment; never goes back.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(Instant);
+
+impl Stopwatch {
+    /// One that starts now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Time since it was started.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// Nanoseconds on the host since the first call: for measuring, by parts that must not read a clock themselves.
+#[must_use]
+pub fn nanoseconds() -> u64 {
+    static FIRST: OnceLock<Stopwatch> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Stopwatch::start).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What the guest's idle time costs on the host.

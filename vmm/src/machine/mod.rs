@@ -80,16 +80,19 @@ impl PcMachine {
         self.accel.save()
     }
 
-    /// Counters for `--stats`.
+    /// Measures how long translation takes, from now on: [`PcMachine::stats`] then says so.
+    pub fn measure(&mut self) {
+        self.accel.measure(crate::host::nanoseconds);
+    }
+
+    /// What `--stats` says of the machine: name and value of each line.
     #[must_use]
-    pub fn stats(&self) -> String {
+    pub fn stats(&self) -> Vec<(&'static str, String)> {
         let unclaimed = self.board.unclaimed();
-        format!(
-            "{}unclaimed ports        {}\nunclaimed memory       {}\n",
-            self.accel.stats(),
-            unclaimed.ports,
-            unclaimed.memory
-        )
+        let mut lines = self.accel.stats();
+        lines.push(("unclaimed ports", unclaimed.ports.to_string()));
+        lines.push(("unclaimed memory", unclaimed.memory.to_string()));
+        lines
     }
 
     /// Moves outputs since the last call to the end of `to`.

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::{EndReason, Position};
 
 use super::host::{Host, Polled};
 use super::machine::FullPorts;
-use crate::host::{HostError, HostEvent, Live, Outputs, Signals};
+use crate::host::{HostError, HostEvent, Live, Outputs, Signals, Stopwatch};
 
 /// Console that shows the bytes of the debug console port; the serial ports are 0 and 1.
 const DEBUG_CONSOLE: u8 = 2;
@@ -17,7 +17,7 @@ const DEBUG_CONSOLE: u8 = 2;
 /// Consoles that the guest reads and writes.
 pub struct LiveConsoles {
     live: Live,
-    since: Instant,
+    since: Stopwatch,
     waiting: VecDeque<HostEvent>,
 }
 
@@ -25,7 +25,7 @@ impl LiveConsoles {
     /// The host of a session that begins now.
     #[must_use]
     pub fn new(live: Live) -> Self {
-        Self { live, since: Instant::now(), waiting: VecDeque::new() }
+        Self { live, since: Stopwatch::start(), waiting: VecDeque::new() }
     }
 
     /// Ends the consoles, see [`Live::finish`].
@@ -83,7 +83,7 @@ impl Host for LiveConsoles {
 pub struct ReplayConsoles<P> {
     outputs: Outputs,
     signals: Signals,
-    since: Instant,
+    since: Stopwatch,
     progress: P,
 }
 
@@ -91,7 +91,7 @@ impl<P: FnMut(Position)> ReplayConsoles<P> {
     /// The host of a replay that begins now and tells `progress` how far it has come.
     #[must_use]
     pub fn new(outputs: Outputs, signals: Signals, progress: P) -> Self {
-        Self { outputs, signals, since: Instant::now(), progress }
+        Self { outputs, signals, since: Stopwatch::start(), progress }
     }
 
     /// Ends the consoles, see [`Outputs::finish`].

@@ -1,13 +1,13 @@
 //! What a session wants of the host: inputs, somewhere for outputs, and a clock to be paced by.
 
 use std::convert::Infallible;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rrvmm_devices::Output;
 use rrvmm_replay::{EndReason, Position};
 
 use super::machine::FullPorts;
-use crate::host::HostError;
+use crate::host::{HostError, Stopwatch};
 
 /// What the host has for a session at a moment.
 #[derive(Debug)]
@@ -60,13 +60,13 @@ pub trait Host {
 
 /// A host that has nothing and wants nothing: for `verify`.
 #[derive(Debug)]
-pub struct Nobody(Instant);
+pub struct Nobody(Stopwatch);
 
 impl Nobody {
     /// A host whose clock begins now.
     #[must_use]
     pub fn new() -> Self {
-        Self(Instant::now())
+        Self(Stopwatch::start())
     }
 }
 

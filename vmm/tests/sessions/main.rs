@@ -246,6 +246,41 @@ fn time_and_position_limits_end_a_run() {
     assert!(errors(&output).contains("after 1,000,000 instructions"), "{}", errors(&output));
 }
 
+/// The value of line `name` of a table of statistics, whose values all begin in one column.
+fn stat<'a>(table: &'a str, name: &str) -> &'a str {
+    let mut lines = table.lines().skip_while(|line| !line.starts_with("engine "));
+    let first = lines.next().expect("no table");
+    let column = first.len() - first.trim_start_matches("engine").trim_start().len();
+    let line = lines.find(|line| line.starts_with(name)).unwrap_or_else(|| panic!("no {name}: {table}"));
+    assert!(line.as_bytes()[column - 1] == b' ' && line.as_bytes()[column] != b' ', "not aligned: {line:?}");
+    &line[column..]
+}
+
+#[test]
+fn every_kind_of_run_has_statistics() {
+    let directory = tempdir().unwrap();
+    let recording = directory.path().join("stats.rrvm");
+    let recorded = ["--stats", "-o", text(&recording)];
+    let mut tables = vec![
+        with_input(&mut echo(&directory, "run", &["--stats"]), b"q"),
+        with_input(&mut echo(&directory, "record", &recorded), b"q"),
+    ];
+    for verb in ["replay", "verify"] {
+        tables.push(rrvmm(&[verb, "--stats", text(&recording)]).output().unwrap());
+    }
+    for output in tables {
+        let table = errors(&output);
+        for name in ["blocks translated", "instructions in them", "exits to look up", "fetch look-ups"] {
+            let digits = stat(&table, name).replace(',', "");
+            assert!(digits.parse::<u64>().is_ok(), "{name}: {table}");
+        }
+        let took: f64 = stat(&table, "time in translation").split(' ').next().unwrap().parse().unwrap();
+        assert!(took < 60.0, "{table}");
+        assert_ne!(stat(&table, "blocks translated"), "0", "{table}");
+        assert!(stat(&table, "host time").contains("million instructions a second"), "{table}");
+    }
+}
+
 #[test]
 fn full_disks_are_errors_that_name_the_file() {
     let directory = tempdir().unwrap();

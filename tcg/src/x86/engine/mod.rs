@@ -49,6 +49,14 @@ pub struct Stats {
     pub exceptions: u64,
     /// Times a block was searched by its physical address.
     pub searches: u64,
+    /// Memory operations in the blocks translated.
+    pub accesses: u64,
+    /// Times the whole block cache was emptied.
+    pub flushes: u64,
+    /// Nanoseconds spent making blocks, if a clock was given.
+    pub translating: u64,
+    /// Returns from translated code to the run loop, by [`Exit`] in its order.
+    pub exits: [u64; Exit::COUNT],
 }
 
 /// Blocks kept before the cache starts over.
@@ -64,6 +72,8 @@ pub struct Engine<B: Backend<Cpu>> {
     pub stats: Stats,
     backend: B,
     cache: Cache<B::Code>,
+    /// Nanoseconds since some moment; only for [`Stats::translating`].
+    clock: Option<fn() -> u64>,
     /// Whether the TLB was filled under alignment checks: then ring 3's accesses all take the slow path.
     aligned: bool,
 }
@@ -71,13 +81,23 @@ pub struct Engine<B: Backend<Cpu>> {
 impl<B: Backend<Cpu>> Engine<B> {
     /// An engine with nothing translated.
     pub fn new(cpu: Cpu, backend: B) -> Self {
-        Self { cpu, stats: Stats::default(), backend, cache: Cache::new(), aligned: false }
+        Self { cpu, stats: Stats::default(), backend, cache: Cache::new(), clock: None, aligned: false }
     }
 
-    /// The back end's counters for people, one per line.
+    /// The back end's counters: name and value.
     #[must_use]
-    pub fn describe(&self) -> String {
-        self.backend.describe()
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.backend.counters()
+    }
+
+    /// Measures the time that making blocks takes, from now on, by a clock that counts nanoseconds.
+    pub fn measure(&mut self, clock: fn() -> u64) {
+        self.clock = Some(clock);
+    }
+
+    /// Now, if anybody measures.
+    fn now(&self) -> u64 {
+        self.clock.map_or(0, |clock| clock())
     }
 
     /// Forgets all translated code and translations: after memory or CPU state was replaced from outside.
@@ -89,6 +109,7 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// Forgets all translated code, but no translation of an address: nothing that a guest could notice.
     fn discard_all(&mut self) {
         self.stats.discarded += self.cache.live() as u64;
+        self.stats.flushes += 1;
         self.cache.clear();
         self.backend.reset();
         for page in 0..self.cpu.core.phys.pages() {
@@ -215,8 +236,13 @@ impl<B: Backend<Cpu>> Engine<B> {
         mode: Mode,
         limit: u64,
     ) -> Result<(u32, Exit), Exception> {
+        let fresh = self.clock.is_some() && self.backend.entry(&self.cache.blocks[id as usize].code) == 0;
+        let begun = if fresh { self.now() } else { 0 };
         if self.backend.prepare(id, &self.cache.blocks[id as usize].code) {
             self.cache.withdraw();
+        }
+        if fresh {
+            self.stats.translating += self.now() - begun;
         }
         let code = self.backend.entry(&self.cache.blocks[id as usize].code);
         if code != 0 {
@@ -227,6 +253,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let entry = &self.cache.blocks[id as usize];
         let at = Linked { id, insns: entry.insns, limit, context, recent };
         let (last, exit) = self.backend.run_linked(&at, &entry.code, &mut self.cpu, bus);
+        self.stats.exits[exit as usize] += 1;
         if exit <= Exit::Lookup || exit == Exit::Cut {
             self.cpu.core.insn = 0;
             return Ok((last, exit));
@@ -400,9 +427,11 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
         let most = if mode.has(Mode::STEP | Mode::ALONE) { 1 } else { translate::MAX_BLOCK };
+        let begun = self.now();
         let t = translate::translate(&mut self.cpu, pc, mode, most)?;
         self.stats.blocks += 1;
         self.stats.instructions += t.block.insns.len() as u64;
+        self.stats.accesses += t.block.ops.iter().filter(|op| op.is_access()).count() as u64;
         let code = self.backend.compile(&t.block);
         let pages = self.mark_code(&t);
         let offsets = t.block.insns.iter().map(|i| i.offset).collect();
@@ -410,6 +439,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let entry = Entry::new(t.block.span, (mode, context), t.phys, t.block.second, offsets, code);
         let id = self.cache.insert(entry, &pages);
         self.remember(pc, context, id);
+        self.stats.translating += self.now() - begun;
         Ok(id)
     }
 
