@@ -97,9 +97,11 @@ pub fn fill(core: &mut Core, to: u64, size: Size, value: u64, n: usize) -> bool 
         return false;
     }
     let host = to.wrapping_add(e.addend) as usize;
-    let step = size.bytes() as usize;
-    for i in 0..n {
-        write_host(host + i * step, step, value);
+    match size {
+        Size::B => crate::phys::fill_host(host, value as u8, n),
+        Size::W => crate::phys::fill_host(host, value as u16, n),
+        Size::D => crate::phys::fill_host(host, value as u32, n),
+        Size::Q => crate::phys::fill_host(host, value, n),
     }
     true
 }

@@ -3,6 +3,7 @@
 //! One of the files that may use `unsafe`: host addresses of RAM are resolved once, here.
 
 use crate::tlb::PAGE;
+use std::ops::Range;
 use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// What one direction of a window leads to.
@@ -49,7 +50,7 @@ pub struct PhysMap {
     pub a20_mask: u64,
     /// Per RAM page: which 64-byte granules hold translated code.
     code: Vec<u64>,
-    /// Per RAM page: written since the last [`PhysMap::take_dirty`].
+    /// Per RAM page: written since the last [`PhysMap::take_dirty`]. All of them at first.
     dirty: Vec<bool>,
     /// RAM pages whose code was written and whose blocks must go.
     pub stale_code: Vec<usize>,
@@ -98,6 +99,21 @@ impl PhysMap {
             code: vec![0; first_page],
             dirty: vec![true; first_page],
             stale_code: Vec::new(),
+        }
+    }
+
+    /// Says that all RAM is zero but for the pages that `written` touches (physical addresses): those alone count as
+    /// written for the first [`PhysMap::take_dirty`].
+    pub fn zero_but(&mut self, written: &[Range<u64>]) {
+        self.dirty.fill(false);
+        for r in &self.regions {
+            for w in written {
+                let (start, end) = (w.start.max(r.start), w.end.min(r.start + r.len));
+                if start < end {
+                    let page = |at: u64| r.first_page + ((at - r.start) / PAGE) as usize;
+                    self.dirty[page(start)..=page(end - 1)].fill(true);
+                }
+            }
         }
     }
 
@@ -353,4 +369,14 @@ pub(crate) fn write_host(host: usize, size: usize, value: u64) {
 pub(crate) fn copy_host(to: usize, from: usize, len: usize) {
     // SAFETY: callers stay within pages that the PhysMap resolved, `to` writable; `ptr::copy` allows overlap.
     unsafe { std::ptr::copy(from as *const u8, to as *mut u8, len) }
+}
+
+/// Stores `n` times `value` from a host address on that was obtained from a writable [`HostPage`] of a live [`PhysMap`].
+#[inline]
+pub(crate) fn fill_host<T: Copy>(to: usize, value: T, n: usize) {
+    let to = to as *mut T;
+    for i in 0..n {
+        // SAFETY: callers stay within a page that the PhysMap resolved for writing; any alignment is allowed.
+        unsafe { to.add(i).write_unaligned(value) };
+    }
 }

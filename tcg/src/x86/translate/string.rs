@@ -292,42 +292,54 @@ fn port(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str) -> Result<(u16, Width), Except
 
 /// Moves or stores as many elements as lie in one page at either end, when the TLB knows both. Whether it did anything.
 fn bulk(cpu: &mut Cpu, s: Str) -> bool {
-    if !matches!(s.kind, Kind::Movs | Kind::Stos) || cpu.sys.eflags & bits::DF != 0 {
+    let moves = s.kind == Kind::Movs;
+    if !moves && s.kind != Kind::Stos || cpu.sys.eflags & bits::DF != 0 {
         return false;
     }
-    let size = u64::from(s.size.bytes());
-    let n = count(cpu, s);
+    let shift = s.size as u32;
     let to_offset = cpu.reg(gpr::RDI) & s.mask();
     let from_offset = cpu.reg(gpr::RSI) & s.mask();
     // Neither offset may wrap in its address width.
-    let room = |offset: u64| (s.mask() - offset) / size;
-    let n = n.min(room(to_offset)).min(if s.kind == Kind::Movs { room(from_offset) } else { u64::MAX });
-    let Ok(to) = cpu.linear(seg::ES, to_offset, 1, true) else { return false };
-    let n = n.min(mem::left_in_page(to) / size);
-    if s.kind == Kind::Stos {
-        if n < 2 || cpu.linear(seg::ES, to_offset, n * size, true).is_err() {
+    let room = |offset: u64| (s.mask() - offset) >> shift;
+    let mut n = count(cpu, s).min(room(to_offset));
+    let Some(to) = start(cpu, seg::ES, to_offset, true) else { return false };
+    n = n.min(mem::left_in_page(to) >> shift);
+    let mut from = 0;
+    if moves {
+        let Some(start) = start(cpu, s.source, from_offset, false) else { return false };
+        from = start;
+        n = n.min(room(from_offset)).min(mem::left_in_page(from) >> shift);
+    }
+    // The TLB knows canonical addresses only.
+    let limited = !cpu.sys.code64();
+    if n < 1
+        || limited && cpu.linear(seg::ES, to_offset, n << shift, true).is_err()
+        || limited && moves && cpu.linear(s.source, from_offset, n << shift, false).is_err()
+    {
+        return false;
+    }
+    if moves {
+        if !mem::copy(cpu.core_mut(), to, from, (n << shift) as usize) {
             return false;
         }
+        advance(cpu, s, gpr::RSI, n);
+    } else {
         let v = cpu.reg(gpr::RAX);
         if !mem::fill(cpu.core_mut(), to, s.size, v, n as usize) {
             return false;
         }
-    } else {
-        let Ok(from) = cpu.linear(s.source, from_offset, 1, false) else { return false };
-        let n2 = n.min(mem::left_in_page(from) / size);
-        if n2 < 2
-            || cpu.linear(seg::ES, to_offset, n2 * size, true).is_err()
-            || cpu.linear(s.source, from_offset, n2 * size, false).is_err()
-            || !mem::copy(cpu.core_mut(), to, from, (n2 * size) as usize)
-        {
-            return false;
-        }
-        advance(cpu, s, gpr::RSI, n2);
-        advance(cpu, s, gpr::RDI, n2);
-        set_count(cpu, s, count(cpu, s) - n2);
-        return true;
     }
     advance(cpu, s, gpr::RDI, n);
     set_count(cpu, s, count(cpu, s) - n);
     true
+}
+
+/// Linear address of the byte at `offset` of segment `n`; in 64-bit mode it may not be canonical.
+#[inline]
+fn start(cpu: &Cpu, n: usize, offset: u64, write: bool) -> Option<u64> {
+    if cpu.sys.code64() {
+        let base = if n >= seg::FS { cpu.sys.segs[n].base } else { 0 };
+        return Some(base.wrapping_add(offset));
+    }
+    cpu.linear(n, offset, 1, write).ok()
 }
