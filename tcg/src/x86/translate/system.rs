@@ -77,10 +77,12 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Popf => l.leave(eflags::popf, Val::Imm(2), NONE),
         M::Popfd => l.leave(eflags::popf, Val::Imm(4), NONE),
         M::Popfq => l.leave(eflags::popf, Val::Imm(8), NONE),
-        M::Cli => l.leave(eflags::cli, NONE, NONE),
+        // Less can interrupt than before, so nobody has to look.
+        M::Cli => l.call(eflags::cli, Reg::SINK, NONE, NONE),
         M::Sti => l.leave(eflags::sti, NONE, NONE),
-        M::Stac => l.leave(eflags::stac, NONE, NONE),
-        M::Clac => l.leave(eflags::clac, NONE, NONE),
+        // AC at CPL 0 chooses the view of the TLB and no more.
+        M::Stac => l.call(eflags::stac, Reg::SINK, NONE, NONE),
+        M::Clac => l.call(eflags::clac, Reg::SINK, NONE, NONE),
         M::Hlt => l.leave(control::hlt, NONE, NONE),
         M::Clts => l.leave(control::clts, NONE, NONE),
         M::Lmsw => {
