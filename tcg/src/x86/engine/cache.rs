@@ -113,7 +113,7 @@ pub(crate) struct Recent {
 
 impl Recent {
     /// Entries of the table.
-    pub const SLOTS: usize = 8192;
+    pub const SLOTS: usize = 32768;
 }
 
 const BUCKETS: usize = 1 << 16;
