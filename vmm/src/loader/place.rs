@@ -4,7 +4,6 @@ use super::LoadError;
 use crate::memory::GuestMemory;
 use std::borrow::Cow;
 use std::ops::Range;
-use vm_memory::{Bytes, GuestAddress};
 
 /// Where small boot structures go. Linux copies its long-mode trampoline to the pages right below the EBDA while it
 /// still runs on these structures (`find_trampoline_placement` in arch/x86/boot/compressed/pgtable_64.c), so they stay
@@ -57,7 +56,7 @@ impl<'m> Placement<'m> {
 
     /// Writes into a range that was claimed before.
     pub(super) fn fill(&self, start: u64, bytes: &[u8]) -> Result<(), LoadError> {
-        self.memory.mmap().write_slice(bytes, GuestAddress(start)).map_err(LoadError::Write)
+        self.memory.write(start, bytes).map_err(LoadError::Write)
     }
 
     /// Takes the range at `start` and writes `bytes` there.

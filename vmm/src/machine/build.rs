@@ -58,7 +58,8 @@ impl PcMachine {
         let entry = loader::load(&memory, source, config)?;
         let rom = source.bios.clone().unwrap_or_default();
         let firmware_len = rom.len();
-        let phys = PhysMap::new(memory.mmap().clone(), rom);
+        let mut phys = PhysMap::new(memory.mmap().clone(), rom);
+        phys.zero_but(&memory.written());
         let pages = phys.pages();
         let mut machine = PcMachine {
             accel: tcg(phys, engine).map_err(BuildError::Engine)?,

@@ -8,6 +8,7 @@ mod size;
 pub use size::{ParseSizeError, parse_size};
 
 use rrvmm_devices::pc::{HIGH_RAM_START, LOW_RAM_LIMIT, VGA_WINDOW};
+use std::cell::RefCell;
 use std::ops::Range;
 use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -70,6 +71,7 @@ impl std::fmt::Display for Size {
 pub struct GuestMemory {
     mmap: GuestMemoryMmap<()>,
     ram_size: u64,
+    written: RefCell<Vec<Range<u64>>>,
 }
 
 impl GuestMemory {
@@ -98,7 +100,7 @@ impl GuestMemory {
             .collect();
         let mmap = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|source| MemoryError::Map { asked: ram_size, source })?;
-        Ok(Self { mmap, ram_size })
+        Ok(Self { mmap, ram_size, written: RefCell::default() })
     }
 
     /// The mapping, for direct access. It also has the RAM that lies under the VGA window.
@@ -160,9 +162,25 @@ impl GuestMemory {
         self.mmap.read_slice(page, self.page_address(index)).expect("a page below page_count is mapped");
     }
 
+    /// Writes `bytes` at physical address `start`.
+    ///
+    /// # Errors
+    /// Not all of the range is RAM.
+    pub fn write(&self, start: u64, bytes: &[u8]) -> Result<(), vm_memory::GuestMemoryError> {
+        self.written.borrow_mut().push(start..start.saturating_add(bytes.len() as u64));
+        self.mmap.write_slice(bytes, GuestAddress(start))
+    }
+
+    /// What [`write`](Self::write) and [`write_page`](Self::write_page) wrote; all else is zero until the guest runs.
+    #[must_use]
+    pub fn written(&self) -> Vec<Range<u64>> {
+        self.written.borrow().clone()
+    }
+
     /// Overwrites page `index`, which must be less than [`page_count`](Self::page_count), with `page`.
     pub fn write_page(&self, index: u64, page: &[u8; PAGE_SIZE]) {
-        self.mmap.write_slice(page, self.page_address(index)).expect("a page below page_count is mapped");
+        let start = self.page_address(index).raw_value();
+        self.write(start, page).expect("a page below page_count is mapped");
     }
 
     /// Whether the whole of `range` is RAM that the guest's CPU reaches (not under the VGA window).
@@ -236,6 +254,7 @@ mod tests {
         assert_eq!(page, [0; PAGE_SIZE]);
         memory.read_page(memory.page_count() - 1, &mut page);
         assert_eq!(page, [0xA5; PAGE_SIZE]);
+        assert_eq!(memory.written(), std::slice::from_ref(&(MIB - 4096..MIB)));
     }
 
     #[test]
