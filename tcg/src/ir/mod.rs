@@ -275,8 +275,8 @@ pub enum Op<G: Guest> {
     LoadForWrite { size: Size, dst: Reg, mem: Mem },
     /// memory = src.
     Store { size: Size, mem: Mem, src: Val },
-    /// A vector instruction, packed in `operands`: what helper(operands, address of `mem` without its segment's base) does.
-    /// `faults`: also without memory. `flags`: all six are new afterwards.
+    /// A vector or floating-point instruction, packed in `operands`: what helper(operands, address of `mem` without its
+    /// segment's base) does. The helper reads no flags. `faults`: also without memory. `flags`: all six are new afterwards.
     Vector { helper: Helper<G>, operands: u64, mem: Option<Mem>, faults: bool, flags: bool },
     /// dst = helper(a, b).
     Call { helper: Helper<G>, dst: Reg, a: Val, b: Val },

@@ -219,8 +219,8 @@ impl<'a> Emit<'a> {
                 self.access(&op);
                 true
             }
-            Op::Vector { helper, operands, mem, .. } => {
-                self.vector(helper, operands, mem, live);
+            Op::Vector { helper, operands, mem, flags, .. } => {
+                self.vector(helper, operands, mem, flags, live);
                 true
             }
             Op::Call { helper, dst, a, b } => {

@@ -12,7 +12,7 @@ use super::{
     thunks::BASE,
 };
 use crate::{
-    ir::{Helper, Mem, Reg, Size, Val},
+    ir::{Helper, Mem, Reg, Size},
     x86::{
         Cpu,
         sse::{self, RegClass},
@@ -96,32 +96,46 @@ fn general(class: RegClass) -> bool {
 
 impl Emit<'_> {
     /// A vector instruction, natively where the host has it.
-    pub(super) fn vector(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, live: bool) {
+    pub(super) fn vector(
+        &mut self,
+        helper: Helper<Cpu>,
+        operands: u64,
+        mem: Option<Mem>,
+        flags: bool,
+        live: bool,
+    ) {
         let o = Operands::unpack(operands);
         let row = iced_x86::Code::try_from(usize::from(o.code)).ok().and_then(sse::lookup);
         match (encoding(o.code), row) {
             (Some(e), Some(row)) if self.native_sse => {
                 self.native_vector(e, row, o, helper, operands, mem, live);
             }
-            _ => self.vector_call(helper, operands, mem),
+            _ => self.vector_call(helper, operands, mem, flags),
         }
     }
 
-    fn vector_call(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>) {
+    fn vector_call(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, flags: bool) {
         self.site.dst = Reg::SINK.0;
-        let helper = helper as usize as u64;
-        let Some(mem) = mem else {
-            self.call(self.t.call, helper, Val::Imm(operands), Val::Imm(0));
-            return self.after_call();
-        };
-        self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..mem });
-        self.a.mov(RDX, RAX);
+        match mem {
+            Some(mem) => {
+                self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..mem });
+                self.a.mov(RDX, RAX);
+            }
+            None => self.a.mov_imm(RDX, 0),
+        }
         self.flush(true);
         self.a.mov_imm(RSI, operands);
         self.a.mov_imm(RCX, self.site.pack());
-        self.a.mov_imm(R9, helper);
-        self.a.call_abs(self.t.call);
-        self.after_call();
+        self.a.mov_imm(R9, helper as usize as u64);
+        if flags {
+            self.a.call_abs(self.t.call);
+            self.after_call();
+        } else {
+            // What is pending stays so.
+            self.a.call_abs(self.t.vector);
+            self.forget();
+            self.exact = 0;
+        }
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -202,6 +202,11 @@ impl Lower {
         }
     }
 
+    /// Whether addresses in segment `n` need no check against it.
+    pub fn unchecked(&self, n: usize) -> bool {
+        self.is64() || self.mode.unlimited(n)
+    }
+
     /// Linear address of the memory operand, checked for an access of `len` bytes where the segment needs it.
     pub fn mem(&mut self, insn: &Instruction, len: u64, write: bool) -> Mem {
         let mem = self.effective(insn);

@@ -14,7 +14,7 @@ use crate::{
 };
 use iced_x86::{Code, Instruction, OpKind, Register};
 
-/// Operands of a vector instruction, as packed into a helper's argument.
+/// Operands of a vector instruction, as packed into a helper's argument. The low 16 bits are zero in those of other units.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands {
     /// Number of the encoding's [`iced_x86::Code`].
@@ -84,7 +84,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     let n = segment(if masked { i.segment_prefix() } else { i.memory_segment() });
     let packed =
         Operands { code: i.code() as u16, dst, src, imm: immediate, segment: n as u8, masked }.pack();
-    if !masked && surely_available(l.mode, row, src & MEMORY != 0) && (!memory || unchecked(l, n)) {
+    if !masked && surely_available(l.mode, row, src & MEMORY != 0) && (!memory || l.unchecked(n)) {
         let mem = memory.then(|| {
             let ea = l.effective(i);
             l.segmented(n, ea, u64::from(row.form.bytes), dst & MEMORY != 0)
@@ -109,11 +109,6 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
 /// Whether the instruction needs no check of [`available`] in `mode`.
 fn surely_available(mode: Mode, row: &SseInsn, src_in_memory: bool) -> bool {
     !(row.uses_mmx(src_in_memory) || row.uses_sse() && mode.has(Mode::SSE_TRAP))
-}
-
-/// Whether addresses in segment `n` need no check against it.
-fn unchecked(l: &Lower, n: usize) -> bool {
-    l.is64() || l.mode.unlimited(n)
 }
 
 fn is_immediate(i: &Instruction, n: u32) -> bool {

@@ -4,7 +4,7 @@ use super::lower::{Lower, Lowered, segment};
 use crate::{
     Bus,
     flags::Flags,
-    ir::{Mem, Op, Reg, Size, Val},
+    ir::{Helper, Mem, Op, Reg, Size, Val},
     x86::{
         Cpu, Exception,
         state::{bits, gpr, seg},
@@ -23,22 +23,64 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
         return Some(());
     }
     let (opcode, modrm) = escape(bytes)?;
-    decode(opcode, modrm)?;
+    let op = decode(opcode, modrm)?;
     let wide =
         !bytes.iter().take_while(|&&b| b & 0xf8 != 0xd8).any(|&b| b == 0x66) ^ (l.mode.code_bits() == 16);
-    let (offset, n) = if modrm < 0xc0 {
+    let n = if modrm < 0xc0 { segment(i.memory_segment()) } else { seg::DS };
+    let operands = u64::from(modrm) << 16 | (n as u64) << 24 | u64::from(wide) << 32;
+    let helper = HELPERS[usize::from(modrm >= 0xc0)][usize::from(opcode & 7)][usize::from(modrm >> 3 & 7)];
+    l.op(Op::Mov { size: Size::Q, dst: ADDRESS, src: Val::Imm(l.pc) });
+    let touches_flags = matches!(op, X87Op::Fcmov(..) | X87Op::Fcomi { .. } | X87Op::Fucomi { .. });
+    if touches_flags {
+        l.call(helper, Reg::SINK, Val::Imm(operands), Val::Imm(0));
+    } else if modrm >= 0xc0 {
+        l.op(Op::Vector { helper, operands, mem: None, faults: true, flags: false });
+    } else if l.unchecked(n) {
+        let ea = l.effective(i);
+        let mem = Some(l.segmented(n, ea, 0, false));
+        l.op(Op::Vector { helper, operands, mem, faults: true, flags: false });
+    } else {
         let ea = l.effective(i);
         let t = l.temp();
         l.op(Op::Lea { dst: t, mem: Mem { wrap32: false, ..ea } });
-        (Val::Reg(t), segment(i.memory_segment()))
-    } else {
-        (Val::Imm(0), seg::DS)
-    };
-    l.op(Op::Mov { size: Size::Q, dst: ADDRESS, src: Val::Imm(l.pc) });
-    let packed = u64::from(opcode) | u64::from(modrm) << 8 | (n as u64) << 16 | u64::from(wide) << 24;
-    l.call(execute, Reg::SINK, Val::Imm(packed), offset);
+        l.call(helper, Reg::SINK, Val::Imm(operands), Val::Reg(t));
+    }
     Some(())
 }
+
+/// [`execute`] for the eight values of the ModRM byte's reg field.
+macro_rules! by_reg {
+    ($register:literal, $opcode:literal) => {
+        [
+            execute::<$register, $opcode, 0>,
+            execute::<$register, $opcode, 1>,
+            execute::<$register, $opcode, 2>,
+            execute::<$register, $opcode, 3>,
+            execute::<$register, $opcode, 4>,
+            execute::<$register, $opcode, 5>,
+            execute::<$register, $opcode, 6>,
+            execute::<$register, $opcode, 7>,
+        ]
+    };
+}
+
+macro_rules! by_opcode {
+    ($register:literal) => {
+        [
+            by_reg!($register, 0xd8),
+            by_reg!($register, 0xd9),
+            by_reg!($register, 0xda),
+            by_reg!($register, 0xdb),
+            by_reg!($register, 0xdc),
+            by_reg!($register, 0xdd),
+            by_reg!($register, 0xde),
+            by_reg!($register, 0xdf),
+        ]
+    };
+}
+
+/// One function for each place in the opcode map: with memory and without, by opcode, by reg field.
+static HELPERS: [[[Helper<Cpu>; 8]; 8]; 2] = [by_opcode!(false), by_opcode!(true)];
 
 /// The escape opcode and ModRM of an x87 instruction: the first byte that is not a prefix.
 fn escape(bytes: &[u8]) -> Option<(u8, u8)> {
@@ -65,12 +107,19 @@ fn wait(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Exception
     Ok(0)
 }
 
-/// Executes: `packed` is opcode, ModRM << 8, segment << 16, 32-bit operand size << 24; `offset` that of the memory operand.
-fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result<u64, Exception> {
+/// Executes the instructions of one place in the opcode map. `packed` is ModRM << 16, segment << 24, 32-bit operand
+/// size << 32; `offset` that of the memory operand.
+fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
+    cpu: &mut Cpu,
+    bus: &mut dyn Bus,
+    packed: u64,
+    offset: u64,
+) -> Result<u64, Exception> {
     available(cpu)?;
-    let (opcode, modrm) = (packed as u8, (packed >> 8) as u8);
-    let n = (packed >> 16 & 0xff) as usize;
-    let Some(op) = decode(opcode, modrm) else { return Err(Exception::InvalidOpcode) };
+    let n = (packed >> 24 & 0xff) as usize % 6;
+    let i = (packed >> 16 & 7) as u8;
+    let op = if REGISTER { decode(OPCODE, 0xc0 | REG << 3 | i) } else { const { decode(OPCODE, REG << 3) } };
+    let Some(op) = op else { return Err(Exception::InvalidOpcode) };
     // A pending exception comes before any access to memory.
     if cpu.x87.exception_pending() && op.waits() {
         return Err(Exception::FloatingPoint);
@@ -83,7 +132,7 @@ fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result
     };
     let mark = cpu.x87.mark();
     let layout = EnvLayout {
-        wide: packed >> 24 & 1 != 0,
+        wide: packed >> 32 & 1 != 0,
         real: cpu.sys.cr0 & bits::CR0_PE == 0 || cpu.sys.eflags & bits::VM != 0,
     };
     match cpu.x87.execute(op, operand) {
@@ -102,7 +151,7 @@ fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result
         Ok(Outcome::Image) => image(cpu, bus, op, layout, n, offset)?,
     }
     if !op.is_control() {
-        let fop = u16::from(opcode & 7) << 8 | u16::from(modrm);
+        let fop = u16::from(OPCODE & 7) << 8 | (packed >> 16) as u16 & 0xff;
         let cs = cpu.sys.segs[seg::CS].selector;
         let ip = cpu.core.regs[ADDRESS.0 as usize];
         cpu.x87.note_instruction(fop, cs, ip);

@@ -31,7 +31,7 @@ impl X87 {
     ///
     /// # Errors
     /// [`MathFault`], with the state unchanged.
-    #[inline]
+    #[inline(always)]
     pub fn execute(&mut self, op: X87Op, operand: u128) -> Result<Outcome, MathFault> {
         if self.exception_pending() && op.waits() {
             return Err(MathFault);
@@ -40,6 +40,7 @@ impl X87 {
     }
 
     /// Executes one instruction whether or not an exception is pending, as with IGNNE# asserted.
+    #[inline(always)]
     pub fn run(&mut self, op: X87Op, operand: u128) -> Outcome {
         match op {
             X87Op::Fld(from) => self.fld(from, operand),
