@@ -10,6 +10,7 @@ use super::{
     frame::{BIAS, PC, Site, TOKENS},
     sse::{ColdVector, Vectors},
     thunks::{BASE, LEFT, Thunks},
+    x87::ColdX87,
 };
 use crate::{
     block::{Block, Exit},
@@ -71,6 +72,7 @@ pub(super) struct Emit<'a> {
     /// Which guest XMM registers are in the host's.
     pub vectors: Vectors,
     pub cold_vectors: Vec<ColdVector>,
+    pub cold_x87: Vec<ColdX87>,
     /// Whether the host has every instruction of [`super::encodings`].
     pub native_sse: bool,
     pub site: Site,
@@ -122,6 +124,7 @@ impl<'a> Emit<'a> {
             cold: Vec::new(),
             vectors: Vectors::default(),
             cold_vectors: Vec::new(),
+            cold_x87: Vec::new(),
             native_sse: std::arch::is_x86_feature_detected!("sse4.2"),
             site,
             inner,
@@ -158,6 +161,9 @@ impl<'a> Emit<'a> {
         }
         for cold in std::mem::take(&mut self.cold_vectors) {
             self.cold_vector(&cold);
+        }
+        for cold in std::mem::take(&mut self.cold_x87) {
+            self.cold_x87(&cold);
         }
         self.a.bind(cut);
         if let Some(moved) = moved {

@@ -1,8 +1,19 @@
 //! What machine code and the functions it calls share during one run, and where the fields of the CPU are.
 
 use super::Inner;
-use crate::{Bus, core::Core, itlb::Itlb, lazy::Lazy, x86::Cpu};
-use std::mem::offset_of;
+use crate::{
+    Bus,
+    core::Core,
+    itlb::Itlb,
+    lazy::Lazy,
+    softfloat::F80,
+    x86::{
+        Cpu,
+        state::{Segment, System},
+        x87::X87,
+    },
+};
+use std::mem::{offset_of, size_of};
 
 /// One run. Its address is at the bottom of the machine code's stack frame.
 #[repr(C)]
@@ -53,6 +64,28 @@ const fn cpu(field: usize) -> i32 {
 /// XMM0; the others follow.
 pub(super) const XMM: i32 = cpu(offset_of!(Cpu, xmm));
 pub(super) const MXCSR: i32 = cpu(offset_of!(Cpu, mxcsr));
+const fn x87(field: usize) -> i32 {
+    cpu(offset_of!(Cpu, x87) + field)
+}
+
+/// The x87's R0; the others follow, 16 bytes each.
+pub(super) const X87_ST: i32 = x87(offset_of!(X87, st));
+pub(super) const X87_TAG: i32 = x87(offset_of!(X87, tag));
+pub(super) const X87_SW: i32 = x87(offset_of!(X87, sw));
+pub(super) const X87_CW: i32 = x87(offset_of!(X87, cw));
+pub(super) const X87_FOP: i32 = x87(offset_of!(X87, fop));
+pub(super) const X87_FCS: i32 = x87(offset_of!(X87, fcs));
+pub(super) const X87_FDS: i32 = x87(offset_of!(X87, fds));
+pub(super) const X87_FIP: i32 = x87(offset_of!(X87, fip));
+pub(super) const X87_FDP: i32 = x87(offset_of!(X87, fdp));
+const _: () = assert!(size_of::<F80>() == 16 && offset_of!(F80, sig) == 0 && offset_of!(F80, se) == 8);
+
+/// Selector of segment register `n`.
+pub(super) const fn selector(n: usize) -> i32 {
+    let segments = offset_of!(Cpu, sys) + offset_of!(System, segs);
+    cpu(segments + n * size_of::<Segment>() + offset_of!(Segment, selector))
+}
+
 /// Whether the guest's MXCSR is in the host's.
 pub(super) const SIMD: i32 = cpu(offset_of!(Cpu, mxcsr_in_host));
 

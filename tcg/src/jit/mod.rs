@@ -17,6 +17,7 @@ mod memory;
 mod shims;
 mod sse;
 mod thunks;
+mod x87;
 
 use crate::{
     Bus,

@@ -73,12 +73,41 @@ pub(super) struct ColdVector {
     operands: u64,
     seg: Option<Reg>,
     site: Site,
-    result: Result,
+    result: Done,
+}
+
+impl ColdVector {
+    /// The slow path of an instruction that leaves host registers as they are.
+    #[allow(clippy::too_many_arguments)]
+    pub fn call(
+        misses: Vec<Fixup>,
+        back: usize,
+        slots: Slots,
+        vectors: Vectors,
+        (helper, operands): (Helper<Cpu>, u64),
+        seg: Option<Reg>,
+        site: Site,
+    ) -> Self {
+        let site = Site { dst: Reg::SINK.0, ..site };
+        Self {
+            check: None,
+            misses,
+            back,
+            slots,
+            before: vectors,
+            after: vectors,
+            helper,
+            operands,
+            seg,
+            site,
+            result: Done::Nothing,
+        }
+    }
 }
 
 /// What an instruction leaves besides XMM registers and memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Result {
+pub(super) enum Done {
     Nothing,
     /// A general register; its value is in RAX.
     General(Reg, Size),
@@ -110,6 +139,7 @@ impl Emit<'_> {
             (Some(e), Some(row)) if self.native_sse => {
                 self.native_vector(e, row, o, helper, operands, mem, live);
             }
+            (None, None) if self.native_sse && self.x87(helper, operands, mem) => {}
             _ => self.vector_call(helper, operands, mem, flags),
         }
     }
@@ -196,12 +226,12 @@ impl Emit<'_> {
         let back = self.a.here();
 
         let (written, class) = if backwards { (rm, rm_class) } else { (reg, reg_class) };
-        let mut result = Result::Nothing;
+        let mut result = Done::Nothing;
         match e.operands {
-            Use::Test => result = Result::Flags,
+            Use::Test => result = Done::Flags,
             _ if backwards && mem.is_some() => {}
             _ if class == RegClass::Xmm => self.vectors.set(written),
-            _ => result = Result::General(Reg(written & 15), size_of(class)),
+            _ => result = Done::General(Reg(written & 15), size_of(class)),
         }
         if check.is_some() || mem.is_some() {
             let (after, site) = (self.vectors, Site { dst: Reg::SINK.0, ..self.site });
@@ -221,9 +251,9 @@ impl Emit<'_> {
             });
         }
         match result {
-            Result::Nothing => {}
-            Result::General(r, size) => self.put(size, r, RAX),
-            Result::Flags => self.flags_of_compare(live),
+            Done::Nothing => {}
+            Done::General(r, size) => self.put(size, r, RAX),
+            Done::Flags => self.flags_of_compare(live),
         }
     }
 
@@ -290,12 +320,12 @@ impl Emit<'_> {
         self.a.mov_imm(RCX, c.site.pack());
         self.a.mov_imm(R9, c.helper as usize as u64);
         // Flags that stay pending must not be settled: the block goes on as if they were.
-        let flags = c.result == Result::Flags;
+        let flags = c.result == Done::Flags;
         self.a.call_abs(if flags { self.t.call } else { self.t.vector });
         match c.result {
-            Result::Nothing => {}
-            Result::General(r, _) => self.a.load(Size::Q, RAX, file(r)),
-            Result::Flags => {
+            Done::Nothing => {}
+            Done::General(r, _) => self.a.load(Size::Q, RAX, file(r)),
+            Done::Flags => {
                 // OF is clear after TEST; SAHF sets the others from AH.
                 self.a.shift_imm(4, Size::D, RAX, 8);
                 self.a.test(Size::D, Rm::Reg(RAX), RAX);

@@ -14,6 +14,7 @@ pub struct F64(pub u64);
 
 /// Double extended precision: 64-bit significand with explicit integer bit, then sign and 15-bit exponent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[repr(C)]
 pub struct F80 {
     /// Significand; bit 63 is the integer bit.
     pub sig: u64,

@@ -1,4 +1,4 @@
-//! Random sequences of vector and integer instructions, in the interpreter and as machine code: all state must agree.
+//! Random sequences of vector, x87 and integer instructions, in the interpreter and as machine code: all state must agree.
 
 use crate::{
     engines::{ABSENT, Both, CODE, DATA, DATA_PAGES, DEVICE, Guest, READ_ONLY},
@@ -7,9 +7,11 @@ use crate::{
 use iced_x86::{Code, Encoder, Instruction, OpCodeOperandKind as K, OpKind, Register};
 use rrvmm_tcg::{
     block::Backend,
+    softfloat::F80,
     x86::{
         Cpu,
         sse::{self, Op, RegClass, SseInsn},
+        x87::{Memory, X87, X87Op, decode},
     },
 };
 
@@ -104,6 +106,7 @@ fn one<B: Backend<Cpu>>(guest: &mut Guest<B>, seed: u64, pause: u64) -> Option<u
     cpu.set_reg(12, odd[random.below(8) as usize]);
     cpu.set_reg(13, random.below(16) * 16);
     cpu.mxcsr = if random.below(4) == 0 { first.mxcsr } else { first.mxcsr | 0x1f80 };
+    x87_state(&mut cpu.x87, &mut random);
     cpu.set_rflags(u64::from(first.flags) | 2);
     guest.run(CODE, pause)
 }
@@ -114,6 +117,8 @@ fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
     let mut bytes = Vec::new();
     let mut text = String::new();
     let few = random.below(2) == 0;
+    // Of 16 instructions, how many are x87's.
+    let x87 = random.pick(&[0, 0, 2, 16]);
     for _ in 0..LENGTH {
         let ip = CODE + bytes.len() as u64;
         if random.below(12) == 0 {
@@ -121,6 +126,12 @@ fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
             let cc = random.below(16) as u8;
             bytes.extend_from_slice(&[0x70 | cc, 3, 0x48, 0xff, 0xc0]);
             text.push_str(&format!("{ip:#x} j{cc:x} over inc rax\n"));
+            continue;
+        }
+        if random.below(16) < x87 {
+            let code = x87_instruction(random);
+            text.push_str(&format!("{ip:#x} x87 {code:x?}\n"));
+            bytes.extend_from_slice(&code);
             continue;
         }
         let code = if random.below(3) == 0 { random.pick(&INTEGER) } else { random.pick(rows).code };
@@ -135,6 +146,51 @@ fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
     }
     bytes.push(0xf4);
     (bytes, text)
+}
+
+/// Any x87 instruction but those that move the environment, with memory near R10.
+fn x87_instruction(random: &mut Random) -> Vec<u8> {
+    loop {
+        let (opcode, modrm) = (0xd8 | random.below(8) as u8, random.next() as u8);
+        if !decode(opcode, modrm).is_some_and(|op| {
+            !matches!(op.memory(), Some(Memory::LoadImage | Memory::StoreImage)) && op != X87Op::Fninit
+        }) {
+            continue;
+        }
+        if modrm >= 0xc0 {
+            return vec![opcode, modrm];
+        }
+        let mut code = vec![0x41, opcode, 0x82 | modrm & 0x38];
+        let displacement = if random.below(20) == 0 { 0x7f8 } else { 0 } + random.below(64) as i32 - 32;
+        code.extend_from_slice(&displacement.to_le_bytes());
+        return code;
+    }
+}
+
+/// Registers of all kinds, most in use, and status and control words.
+fn x87_state(x87: &mut X87, random: &mut Random) {
+    let near = 16383 - 8 + random.below(16);
+    for r in &mut x87.st {
+        let exp = match random.below(12) {
+            0 => 0,
+            1 => 0x7fff,
+            2 => random.below(0x7fff),
+            3 => 16383 + random.below(70),
+            4 => 16383 - 1070 + random.below(80),
+            _ => near + random.below(8),
+        } as u16;
+        let integer = u64::from(exp != 0 && random.below(30) != 0) << 63;
+        let fraction = random.next() & random.pick(&[0, 0, u64::MAX, u64::MAX << 40, u64::MAX << 11, 1]);
+        let sign = (random.below(2) as u16) << 15;
+        *r = F80 { sig: fraction & !(1 << 63) | integer, se: sign | exp };
+    }
+    x87.tag = random.pick(&[0xff, 0, 0x0f, 0xf8, 0x7f]) ^ (1 << random.below(8)) & random.next() as u8;
+    x87.cw = if random.below(6) == 0 { random.next() as u16 & 0xf3f | 0x40 } else { 0x37f };
+    x87.sw = random.next() as u16 & 0x7f3f & random.pick(&[0x7f3f, 0x3800, 0x3820]);
+    if x87.sw & !x87.cw & 0x3f != 0 {
+        x87.sw |= 0x8080;
+    }
+    (x87.fop, x87.fip, x87.fdp) = (1, 2, 3);
 }
 
 /// `code` with random operands; `few` registers make them meet more often.

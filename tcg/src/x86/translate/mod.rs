@@ -12,7 +12,7 @@ mod noncanonical;
 mod string;
 mod system;
 pub(crate) mod vector;
-mod x87;
+pub(crate) mod x87;
 
 use super::{
     Cpu, Exception,

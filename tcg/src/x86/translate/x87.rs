@@ -7,6 +7,7 @@ use crate::{
     ir::{Helper, Mem, Op, Reg, Size, Val},
     x86::{
         Cpu, Exception,
+        mode::Mode,
         state::{bits, gpr, seg},
         x87::{EnvLayout, IMAGE_MAX, Memory, Outcome, X87Op, decode},
     },
@@ -14,7 +15,40 @@ use crate::{
 use iced_x86::{Instruction, Mnemonic};
 
 /// Where the translator leaves the instruction's own address for [`execute`].
-const ADDRESS: Reg = Reg(63);
+pub(crate) const ADDRESS: Reg = Reg(63);
+
+/// An x87 instruction, as packed into a helper's argument above the 16 bits that name vector instructions.
+#[derive(Clone, Copy)]
+pub(crate) struct Packed {
+    /// D8 to DF.
+    pub opcode: u8,
+    /// The ModRM byte.
+    pub modrm: u8,
+    /// Segment of the memory operand.
+    pub segment: usize,
+    /// 32-bit operand size.
+    pub wide: bool,
+}
+
+impl Packed {
+    fn pack(self) -> u64 {
+        u64::from(self.opcode) << 40
+            | u64::from(self.modrm) << 16
+            | (self.segment as u64) << 24
+            | u64::from(self.wide) << 32
+    }
+
+    /// The instruction in a helper's argument.
+    #[inline]
+    pub fn unpack(v: u64) -> Self {
+        Self {
+            opcode: (v >> 40) as u8,
+            modrm: (v >> 16) as u8,
+            segment: (v >> 24 & 0xff) as usize % 6,
+            wide: v >> 32 & 1 != 0,
+        }
+    }
+}
 
 /// Lowers an x87 instruction from its bytes; `None` when it is of another family.
 pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
@@ -27,23 +61,26 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
     let wide =
         !bytes.iter().take_while(|&&b| b & 0xf8 != 0xd8).any(|&b| b == 0x66) ^ (l.mode.code_bits() == 16);
     let n = if modrm < 0xc0 { segment(i.memory_segment()) } else { seg::DS };
-    let operands = u64::from(modrm) << 16 | (n as u64) << 24 | u64::from(wide) << 32;
+    let operands = Packed { opcode, modrm, segment: n, wide }.pack();
     let helper = HELPERS[usize::from(modrm >= 0xc0)][usize::from(opcode & 7)][usize::from(modrm >> 3 & 7)];
     l.op(Op::Mov { size: Size::Q, dst: ADDRESS, src: Val::Imm(l.pc) });
     let touches_flags = matches!(op, X87Op::Fcmov(..) | X87Op::Fcomi { .. } | X87Op::Fucomi { .. });
-    if touches_flags {
-        l.call(helper, Reg::SINK, Val::Imm(operands), Val::Imm(0));
-    } else if modrm >= 0xc0 {
+    let memory = modrm < 0xc0;
+    // Machine code takes it that nothing keeps the unit from being used.
+    let plain = !touches_flags && !l.mode.has(Mode::FPU_TRAP);
+    if plain && !memory {
         l.op(Op::Vector { helper, operands, mem: None, faults: true, flags: false });
-    } else if l.unchecked(n) {
+    } else if plain && l.unchecked(n) {
         let ea = l.effective(i);
         let mem = Some(l.segmented(n, ea, 0, false));
         l.op(Op::Vector { helper, operands, mem, faults: true, flags: false });
-    } else {
+    } else if memory {
         let ea = l.effective(i);
         let t = l.temp();
         l.op(Op::Lea { dst: t, mem: Mem { wrap32: false, ..ea } });
         l.call(helper, Reg::SINK, Val::Imm(operands), Val::Reg(t));
+    } else {
+        l.call(helper, Reg::SINK, Val::Imm(operands), Val::Imm(0));
     }
     Some(())
 }
@@ -107,8 +144,7 @@ fn wait(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Exception
     Ok(0)
 }
 
-/// Executes the instructions of one place in the opcode map. `packed` is ModRM << 16, segment << 24, 32-bit operand
-/// size << 32; `offset` that of the memory operand.
+/// Executes the instructions of one place in the opcode map; `offset` is that of the memory operand.
 fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
     cpu: &mut Cpu,
     bus: &mut dyn Bus,
@@ -116,8 +152,8 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
     offset: u64,
 ) -> Result<u64, Exception> {
     available(cpu)?;
-    let n = (packed >> 24 & 0xff) as usize % 6;
-    let i = (packed >> 16 & 7) as u8;
+    let Packed { modrm, segment: n, wide, .. } = Packed::unpack(packed);
+    let i = modrm & 7;
     let op = if REGISTER { decode(OPCODE, 0xc0 | REG << 3 | i) } else { const { decode(OPCODE, REG << 3) } };
     let Some(op) = op else { return Err(Exception::InvalidOpcode) };
     // A pending exception comes before any access to memory.
@@ -131,10 +167,7 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
         _ => 0,
     };
     let mark = cpu.x87.mark();
-    let layout = EnvLayout {
-        wide: packed >> 32 & 1 != 0,
-        real: cpu.sys.cr0 & bits::CR0_PE == 0 || cpu.sys.eflags & bits::VM != 0,
-    };
+    let layout = EnvLayout { wide, real: cpu.sys.cr0 & bits::CR0_PE == 0 || cpu.sys.eflags & bits::VM != 0 };
     match cpu.x87.execute(op, operand) {
         Err(_) => return Err(Exception::FloatingPoint),
         Ok(Outcome::Done) => {}
@@ -151,7 +184,7 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
         Ok(Outcome::Image) => image(cpu, bus, op, layout, n, offset)?,
     }
     if !op.is_control() {
-        let fop = u16::from(OPCODE & 7) << 8 | (packed >> 16) as u16 & 0xff;
+        let fop = u16::from(OPCODE & 7) << 8 | u16::from(modrm);
         let cs = cpu.sys.segs[seg::CS].selector;
         let ip = cpu.core.regs[ADDRESS.0 as usize];
         cpu.x87.note_instruction(fop, cs, ip);
