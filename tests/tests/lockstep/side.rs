@@ -16,7 +16,7 @@ use rrvmm_tests::run::Luck;
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
 /// Returns without progress before a run is given up: a REP that hardly ends.
-const PATIENCE: u32 = 40;
+const PATIENCE: u32 = 3;
 
 /// Devices that answer with a hash of what was asked.
 #[derive(Default)]
