@@ -35,12 +35,6 @@ impl Digest {
     pub const fn from_u128(value: u128) -> Self {
         Self(value)
     }
-
-    /// The digest as a number.
-    #[must_use]
-    pub const fn as_u128(self) -> u128 {
-        self.0
-    }
 }
 
 impl fmt::Display for Digest {

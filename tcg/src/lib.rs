@@ -14,6 +14,7 @@ pub mod ir;
 pub mod itlb;
 #[cfg(all(target_arch = "x86_64", unix))]
 pub mod jit;
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
 mod lazy;
 pub mod mem;
 pub mod phys;

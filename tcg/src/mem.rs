@@ -23,24 +23,6 @@ pub fn load<G: Guest, const SIZE: usize>(g: &mut G, bus: &mut dyn Bus, addr: u64
     g.load_slow(bus, addr, size_of_bytes(SIZE))
 }
 
-/// Loads `SIZE` bytes that will be written back to the same place.
-///
-/// # Errors
-/// The guest's fault, as for a write.
-#[inline(always)]
-pub fn load_for_write<G: Guest, const SIZE: usize>(
-    g: &mut G,
-    bus: &mut dyn Bus,
-    addr: u64,
-) -> Result<u64, G::Fault> {
-    let core = g.core();
-    let e = core.tlb.entry(core.mmu, addr);
-    if e.write == addr.wrapping_add(SIZE as u64 - 1) & PAGE_MASK {
-        return Ok(read_host(addr.wrapping_add(e.addend) as usize, SIZE));
-    }
-    g.load_for_write_slow(bus, addr, size_of_bytes(SIZE))
-}
-
 /// Stores the low `SIZE` bytes of `value`.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 
 use crate::tlb::PAGE;
 use std::ops::Range;
-use vm_memory::{Address, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// What one direction of a window leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ struct Region {
 
 /// The physical address space.
 pub struct PhysMap {
+    /// What keeps the host addresses in `regions` mapped.
+    #[allow(dead_code, reason = "held, not read")]
     memory: GuestMemoryMmap,
     rom: Box<[Granule]>,
     regions: Vec<Region>,
@@ -115,12 +117,6 @@ impl PhysMap {
                 }
             }
         }
-    }
-
-    /// The RAM itself.
-    #[must_use]
-    pub fn memory(&self) -> &GuestMemoryMmap {
-        &self.memory
     }
 
     /// Number of RAM pages; page numbers run through all RAM regions in address order.
@@ -298,12 +294,6 @@ impl PhysMap {
             }
         }
         pages
-    }
-
-    /// Whether `addr` lies in RAM (windows aside).
-    #[must_use]
-    pub fn is_ram(&self, addr: u64) -> bool {
-        self.memory.address_in_range(GuestAddress(addr))
     }
 }
 

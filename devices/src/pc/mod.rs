@@ -242,12 +242,6 @@ impl Pc {
         self.settle_interrupts();
     }
 
-    /// The video memory behind 0xA0000-0xBFFFF; the text screen is at 0x18000.
-    #[must_use]
-    pub fn video_memory(&self) -> &[u8] {
-        self.state.vga.memory()
-    }
-
     /// Accesses that no device claimed, since power-on.
     #[must_use]
     pub fn unclaimed(&self) -> Unclaimed {

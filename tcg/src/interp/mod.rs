@@ -146,6 +146,7 @@ pub(crate) fn compare_flags(size: crate::ir::Size, a: u64, b: u64) -> crate::fla
 }
 
 /// Flags of `a OP b` with carry in (operands within `size`).
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
 pub(crate) fn alu_flags(
     op: crate::ir::Alu,
     size: crate::ir::Size,
@@ -174,6 +175,7 @@ pub(crate) fn alu_flags(
 }
 
 /// Flags of a shift (SHL, SHR, SAR) of `a` (within `size`) by `n`, masked and not zero.
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
 pub(crate) fn shift_flags(
     op: crate::ir::Shift,
     size: crate::ir::Size,
@@ -199,6 +201,7 @@ pub(crate) fn shift_flags(
 }
 
 /// Flags of a product (operands within `size`).
+#[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
 pub(crate) fn product_flags(signed: bool, size: crate::ir::Size, a: u64, b: u64) -> crate::flags::Flags {
     let k = 64 - size.bits();
     let widen = |v: u64| if signed { i128::from((v << k) as i64 >> k) as u128 } else { u128::from(v) };

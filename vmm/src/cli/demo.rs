@@ -2,6 +2,7 @@
 
 use super::output::grouped;
 use anyhow::{Context, ensure};
+use rrvmm::diverge::Inspect;
 use rrvmm::host::{ConsoleSpec, Deadline, Live, Outputs, Signals, wall_clock};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{self, LiveConsoles, Options, Outcome, Recording, ReplayConsoles};
@@ -89,7 +90,7 @@ fn go_back(file: &[u8], length: Position) -> anyhow::Result<()> {
 
 fn memory(machine: &PcMachine) -> Digest {
     let mut hasher = Hasher::new();
-    (0..).map_while(|page| machine.page(page)).for_each(|page| hasher.update(page));
+    (0..machine.pages()).for_each(|page| hasher.update(machine.page(page).1));
     hasher.finish()
 }
 

@@ -27,11 +27,6 @@ impl MemoryDigest {
         }
         Digest::from_u128(self.sum)
     }
-
-    /// Hash of page `page` when last looked at.
-    pub fn page(&self, page: usize) -> u128 {
-        self.pages[page]
-    }
 }
 
 /// As [`MemoryDigest`], of all pages as they are, from scratch.

@@ -100,18 +100,6 @@ impl PcMachine {
         to.append(&mut self.outputs);
     }
 
-    /// Bytes of physical memory as the board's RAM has them; `None` outside RAM.
-    #[must_use]
-    pub fn page(&self, page: usize) -> Option<&[u8; 4096]> {
-        (page < self.accel.pages()).then(|| self.accel.page(page))
-    }
-
-    /// Hashes of all RAM pages, up to date.
-    pub fn page_hashes(&mut self) -> Vec<u128> {
-        self.memory_digest.update(&mut *self.accel);
-        (0..self.accel.pages()).map(|p| self.memory_digest.page(p)).collect()
-    }
-
     /// Changes a byte behind everybody's back.
     #[cfg(test)]
     pub(crate) fn tamper_memory(&mut self, page: usize, offset: usize, value: u8) {

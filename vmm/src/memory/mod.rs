@@ -10,7 +10,7 @@ pub use size::{ParseSizeError, parse_size};
 use rrvmm_devices::pc::{HIGH_RAM_START, LOW_RAM_LIMIT, VGA_WINDOW};
 use std::cell::RefCell;
 use std::ops::Range;
-use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Bytes in a page, the unit of digests and checkpoints.
 pub const PAGE_SIZE: usize = 4096;
@@ -127,41 +127,6 @@ impl GuestMemory {
         HIGH_RAM_START..high_end(self.ram_size)
     }
 
-    /// Number of pages, in ascending address.
-    #[must_use]
-    pub fn page_count(&self) -> u64 {
-        self.ram_size / PAGE_SIZE as u64
-    }
-
-    /// Physical address of page `index`, which must be less than [`page_count`](Self::page_count).
-    #[must_use]
-    pub fn page_address(&self, index: u64) -> GuestAddress {
-        let low = self.low_ram().end;
-        let offset = index * PAGE_SIZE as u64;
-        GuestAddress(if offset < low { offset } else { HIGH_RAM_START + (offset - low) })
-    }
-
-    /// Index of the page that holds `address`; `None` where there is no RAM.
-    #[must_use]
-    pub fn page_index(&self, address: u64) -> Option<u64> {
-        let low = self.low_ram().end;
-        let offset = if address < low {
-            address
-        } else if self.high_ram().contains(&address) {
-            low + (address - HIGH_RAM_START)
-        } else {
-            return None;
-        };
-        Some(offset / PAGE_SIZE as u64)
-    }
-
-    /// Copies page `index`, which must be less than [`page_count`](Self::page_count), into `page`.
-    ///
-    /// A copy, because the guest may write to the page while the caller looks at it.
-    pub fn read_page(&self, index: u64, page: &mut [u8; PAGE_SIZE]) {
-        self.mmap.read_slice(page, self.page_address(index)).expect("a page below page_count is mapped");
-    }
-
     /// Writes `bytes` at physical address `start`.
     ///
     /// # Errors
@@ -171,16 +136,10 @@ impl GuestMemory {
         self.mmap.write_slice(bytes, GuestAddress(start))
     }
 
-    /// What [`write`](Self::write) and [`write_page`](Self::write_page) wrote; all else is zero until the guest runs.
+    /// What [`write`](Self::write) wrote; all else is zero until the guest runs.
     #[must_use]
     pub fn written(&self) -> Vec<Range<u64>> {
         self.written.borrow().clone()
-    }
-
-    /// Overwrites page `index`, which must be less than [`page_count`](Self::page_count), with `page`.
-    pub fn write_page(&self, index: u64, page: &[u8; PAGE_SIZE]) {
-        let start = self.page_address(index).raw_value();
-        self.write(start, page).expect("a page below page_count is mapped");
     }
 
     /// Whether the whole of `range` is RAM that the guest's CPU reaches (not under the VGA window).
@@ -189,14 +148,6 @@ impl GuestMemory {
         let within = |outer: &Range<u64>| outer.start <= range.start && range.end <= outer.end;
         let clear_of_vga = range.end <= VGA_WINDOW.start || range.start >= VGA_WINDOW.end;
         range.start <= range.end && (within(&self.low_ram()) && clear_of_vga || within(&self.high_ram()))
-    }
-
-    /// The mapped regions, for accelerators that map them one by one.
-    pub fn regions(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.mmap.iter().map(|region| {
-            let start = region.start_addr().raw_value();
-            start..start + region.len()
-        })
     }
 }
 
@@ -213,14 +164,16 @@ fn host_memory() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vm_memory::GuestMemoryBackend;
 
     const MIB: u64 = 1 << 20;
 
     #[test]
     fn small_ram_is_one_region() {
         let memory = GuestMemory::new(64 * MIB).unwrap();
-        assert_eq!(memory.regions().collect::<Vec<_>>(), std::slice::from_ref(&(0..64 * MIB)));
-        assert_eq!(memory.page_count(), 64 * MIB / 4096);
+        assert_eq!(memory.low_ram(), 0..64 * MIB);
+        assert!(memory.high_ram().is_empty());
+        assert_eq!(memory.mmap().num_regions(), 1);
     }
 
     #[test]
@@ -232,29 +185,22 @@ mod tests {
             }
             other => other.unwrap(),
         };
-        assert_eq!(
-            memory.regions().collect::<Vec<_>>(),
-            [0..LOW_RAM_LIMIT, HIGH_RAM_START..HIGH_RAM_START + 1024 * MIB]
-        );
-        let last_low = LOW_RAM_LIMIT / 4096 - 1;
-        assert_eq!(memory.page_address(last_low).raw_value(), LOW_RAM_LIMIT - 4096);
-        assert_eq!(memory.page_address(last_low + 1).raw_value(), HIGH_RAM_START);
-        for index in [0, last_low, last_low + 1, memory.page_count() - 1] {
-            assert_eq!(memory.page_index(memory.page_address(index).raw_value() + 7), Some(index));
-        }
-        assert_eq!(memory.page_index(LOW_RAM_LIMIT), None);
+        assert_eq!(memory.low_ram(), 0..LOW_RAM_LIMIT);
+        assert_eq!(memory.high_ram(), HIGH_RAM_START..HIGH_RAM_START + 1024 * MIB);
+        assert!(!memory.is_ram(&(LOW_RAM_LIMIT - 4096..LOW_RAM_LIMIT + 1)));
+        assert!(memory.is_ram(&(HIGH_RAM_START..HIGH_RAM_START + 1024 * MIB)));
+        assert_eq!(memory.mmap().num_regions(), 2);
     }
 
     #[test]
-    fn pages_are_read_and_written_whole() {
+    fn what_was_written_is_known() {
         let memory = GuestMemory::new(MIB).unwrap();
-        let mut page = [0xA5; PAGE_SIZE];
-        memory.write_page(memory.page_count() - 1, &page);
-        memory.read_page(3, &mut page);
-        assert_eq!(page, [0; PAGE_SIZE]);
-        memory.read_page(memory.page_count() - 1, &mut page);
-        assert_eq!(page, [0xA5; PAGE_SIZE]);
-        assert_eq!(memory.written(), std::slice::from_ref(&(MIB - 4096..MIB)));
+        memory.write(MIB - 5, &[0xA5; 5]).unwrap();
+        let mut bytes = [1; 6];
+        memory.mmap().read_slice(&mut bytes, GuestAddress(MIB - 6)).unwrap();
+        assert_eq!(bytes, [0, 0xA5, 0xA5, 0xA5, 0xA5, 0xA5]);
+        assert_eq!(memory.written(), std::slice::from_ref(&(MIB - 5..MIB)));
+        assert!(memory.write(MIB - 5, &[0; 6]).is_err());
     }
 
     #[test]
