@@ -31,6 +31,9 @@ pub trait Guest: Sized + 'static {
     fn store_slow(&mut self, bus: &mut dyn Bus, addr: u64, size: Size, value: u64)
     -> Result<(), Self::Fault>;
 
+    /// What a jump to `target`, which no code can have as its address, raises.
+    fn bad_target(&self, target: u64) -> Self::Fault;
+
     /// Keeps a fault raised inside a block until the run loop delivers it.
     fn set_fault(&mut self, fault: Self::Fault);
 }

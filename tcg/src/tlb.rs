@@ -19,7 +19,9 @@ const INVALID: u64 = u64::MAX;
 // Below the page's physical address, in bits that are free.
 const GLOBAL: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
-const LISTED: u64 = 1 << 2;
+const LISTED_LOCAL: u64 = 1 << 2;
+const LISTED_GLOBAL: u64 = 1 << 3;
+const LISTED: u64 = LISTED_LOCAL | LISTED_GLOBAL;
 const SIZE_SHIFT: u32 = 4;
 const SIZE: u64 = 63 << SIZE_SHIFT;
 
@@ -29,7 +31,7 @@ const SIZE: u64 = 63 << SIZE_SHIFT;
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
 pub struct Entry {
-    /// Tag for reads; also says whose translation this is.
+    /// Tag for reads; also says whose translation this is, with bit 0 set when no access may go fast.
     pub read: u64,
     /// Tag for writes (absent while the page is clean, holds code or is watched).
     pub write: u64,
@@ -51,6 +53,20 @@ impl Entry {
         let size = u64::from(page_size.trailing_zeros()) << SIZE_SHIFT;
         let place = phys & PAGE_MASK | flags | size;
         Self { read: page, write: INVALID, addend: host.wrapping_sub(page), place }
+    }
+
+    /// As [`Entry::new`], of a page that is no memory: every access is the slow path's, but needs no walk.
+    #[must_use]
+    pub fn slow(page: u64, phys: u64, page_size: u64, global: bool, writable: bool) -> Self {
+        let entry = Self::new(page, 0, phys, page_size, global, writable);
+        Self { read: page | 1, ..entry }
+    }
+
+    /// Whether it translates the linear page `page`.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_of(&self, page: u64) -> bool {
+        self.read & !1 == page
     }
 
     /// Physical address of the page.
@@ -77,11 +93,13 @@ impl Entry {
     }
 }
 
-/// All views, and the list of entries that a CR3 load has to visit.
+/// All views, and lists of the entries that a flush has to visit.
 pub struct Tlb {
     views: Vec<[Entry; ENTRIES]>,
-    /// Every entry that is not global, and maybe others: those marked as listed.
+    /// Every entry that is not global, and maybe others: those marked so.
     local: Vec<(u8, u16)>,
+    /// Every entry that is global, and maybe others: those marked so.
+    global: Vec<(u8, u16)>,
     large: LargePages,
 }
 
@@ -95,7 +113,8 @@ impl Tlb {
     /// An empty TLB.
     #[must_use]
     pub fn new() -> Self {
-        Self { views: vec![[Entry::EMPTY; ENTRIES]; VIEWS], local: Vec::new(), large: LargePages::default() }
+        let views = vec![[Entry::EMPTY; ENTRIES]; VIEWS];
+        Self { views, local: Vec::new(), global: Vec::new(), large: LargePages::default() }
     }
 
     /// The slot that would hold `addr`.
@@ -115,12 +134,15 @@ impl Tlb {
     pub fn fill(&mut self, view: usize, addr: u64, mut entry: Entry) {
         let (view, index) = (view % VIEWS, (addr >> 12) as usize % ENTRIES);
         let slot = &mut self.views[view][index];
-        let listed = slot.place & LISTED != 0;
-        if !listed && entry.place & GLOBAL == 0 {
-            self.local.push((view as u8, index as u16));
-            entry.place |= LISTED;
+        let (list, mark) = if entry.place & GLOBAL == 0 {
+            (&mut self.local, LISTED_LOCAL)
+        } else {
+            (&mut self.global, LISTED_GLOBAL)
+        };
+        if slot.place & mark == 0 {
+            list.push((view as u8, index as u16));
         }
-        entry.place |= slot.place & LISTED;
+        entry.place |= slot.place & LISTED | mark;
         *slot = entry;
         self.large.add(addr, 1 << ((entry.place & SIZE) >> SIZE_SHIFT));
     }
@@ -128,16 +150,15 @@ impl Tlb {
     /// Gives the writable entry of `addr` its tag for writes.
     pub fn open_writes(&mut self, view: usize, addr: u64) {
         let slot = &mut self.views[view % VIEWS][(addr >> 12) as usize % ENTRIES];
-        debug_assert!(slot.writable() && slot.read == addr & PAGE_MASK);
-        slot.write = slot.read;
+        debug_assert!(slot.writable() && slot.is_of(addr & PAGE_MASK));
+        slot.write = addr & PAGE_MASK;
     }
 
     /// Forgets every translation.
     pub fn flush_all(&mut self) {
-        for view in &mut self.views {
-            view.fill(Entry::EMPTY);
+        for (view, index) in self.local.drain(..).chain(self.global.drain(..)) {
+            self.views[view as usize][index as usize] = Entry::EMPTY;
         }
-        self.local.clear();
         self.large = LargePages::default();
     }
 
@@ -145,10 +166,9 @@ impl Tlb {
     pub fn flush_local(&mut self) {
         for (view, index) in self.local.drain(..) {
             let slot = &mut self.views[view as usize][index as usize];
+            slot.place &= !LISTED_LOCAL;
             if slot.place & GLOBAL == 0 {
-                *slot = Entry::EMPTY;
-            } else {
-                slot.place &= !LISTED;
+                slot.clear();
             }
         }
     }
@@ -156,7 +176,12 @@ impl Tlb {
     /// Forgets the page of `addr`, global or not; all of it when it is a large one.
     pub fn flush_page(&mut self, addr: u64) {
         if self.large.may_hold(addr) {
-            self.views.iter_mut().flatten().filter(|e| e.covers(addr)).for_each(Entry::clear);
+            for &(view, index) in self.local.iter().chain(&self.global) {
+                let slot = &mut self.views[view as usize][index as usize];
+                if slot.covers(addr) {
+                    slot.clear();
+                }
+            }
             return;
         }
         for view in &mut self.views {
@@ -166,7 +191,8 @@ impl Tlb {
 
     /// Takes away fast writes to the physical page at `phys`.
     pub fn protect_page(&mut self, phys: u64) {
-        for slot in self.views.iter_mut().flatten() {
+        for &(view, index) in self.local.iter().chain(&self.global) {
+            let slot = &mut self.views[view as usize][index as usize];
             if slot.phys() == phys & PAGE_MASK {
                 slot.write = INVALID;
             }
@@ -201,8 +227,10 @@ mod tests {
         put(&mut t, 0x3000, PAGE, false);
         t.flush_local();
         assert!(!has(&t, 0x3000) && has(&t, 0x2000));
+        put(&mut t, 0x3000, PAGE, false);
         t.flush_all();
-        assert!(!has(&t, 0x2000));
+        assert!(!has(&t, 0x2000) && !has(&t, 0x3000));
+        assert_eq!(t.entry(0, 0x3000).place, 0);
     }
 
     #[test]
@@ -217,6 +245,18 @@ mod tests {
         assert_eq!(left, [false, false, true, true]);
         t.flush_page(0x1fff);
         assert!(!has(&t, 0x1000));
+    }
+
+    #[test]
+    fn a_slow_page_is_known_but_not_tagged() {
+        let mut t = Tlb::new();
+        t.fill(0, 0xb_8000, Entry::slow(0xb_8000, 0xb_8000, PAGE, true, true));
+        let e = *t.entry(0, 0xb_8123);
+        assert!(e.is_of(0xb_8000) && !e.is_of(0xb_9000) && e.read != 0xb_8000 && e.write == INVALID);
+        assert_eq!((e.phys(), e.writable()), (0xb_8000, true));
+        assert!(!Entry::EMPTY.is_of(0));
+        t.flush_page(0xb_8000);
+        assert!(!t.entry(0, 0xb_8000).is_of(0xb_8000));
     }
 
     #[test]

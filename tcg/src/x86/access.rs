@@ -55,6 +55,9 @@ impl Guest for Cpu {
         self.note_data_access(addr, size, true);
         Ok(())
     }
+    fn bad_target(&self, _: u64) -> Exception {
+        Exception::GP0
+    }
     fn set_fault(&mut self, fault: Exception) {
         self.fault = Some(fault);
     }
@@ -202,9 +205,9 @@ impl Cpu {
     pub fn translate(&mut self, view: usize, addr: u64, access: Access) -> Result<u64, Exception> {
         debug_assert!(access != Access::Execute);
         let e = self.core.tlb.entry(view, addr);
-        if e.read == addr & PAGE_MASK && (access == Access::Read || e.writable()) {
+        if e.is_of(addr & PAGE_MASK) && (access == Access::Read || e.writable()) {
             let phys = e.phys() | addr & !PAGE_MASK;
-            if access == Access::Write && e.write != e.read {
+            if access == Access::Write && e.write == u64::MAX {
                 self.open_writes(view, addr);
             }
             return Ok(phys);
@@ -221,11 +224,13 @@ impl Cpu {
 
     fn fill(&mut self, view: usize, addr: u64, phys: u64, writable: bool, t: &paging::Translation) {
         let page = addr & PAGE_MASK;
-        let Some(host) = self.core.phys.page_for_read(phys) else { return };
         if self.watches_page(page) {
             return;
         }
-        let entry = Entry::new(page, host.host as u64, phys, t.page_size, t.global, writable);
+        let entry = match self.core.phys.page_for_read(phys) {
+            Some(host) => Entry::new(page, host.host as u64, phys, t.page_size, t.global, writable),
+            None => Entry::slow(page, phys, t.page_size, t.global, writable),
+        };
         self.core.tlb.fill(view, addr, entry);
         if writable {
             self.open_writes(view, addr);
@@ -270,6 +275,11 @@ impl Cpu {
             bus.mmio_write(at, addr, width, value >> shift & (u64::MAX >> (64 - 8 * width.bytes())));
         }
         self.core.leave |= bus.attention();
+    }
+
+    /// Whether data accesses may have to be looked at one by one: breakpoints, alignment.
+    pub(super) fn watches_accesses(&self) -> bool {
+        self.sys.dr7 & 0xff != 0 || self.checks_alignment()
     }
 
     fn checks_alignment(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::{
         Cpu, Exception,
         mode::Mode,
         state::{bits, gpr, seg},
-        system,
+        system::{self, paging::Access},
     },
 };
 use iced_x86::{Instruction, Mnemonic, Register};
@@ -149,7 +149,7 @@ fn whole(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, _: u64) -> Result<u64, E
     // A fault restores the flags from before the whole instruction (SDM volume 2, REP).
     let flags = cpu.core.flags;
     while count(cpu, s) != 0 {
-        if bulk(cpu, s) {
+        if bulk(cpu, bus, s) {
             continue;
         }
         let equal = iteration(cpu, bus, s).inspect_err(|_| cpu.core.flags = flags)?;
@@ -290,8 +290,9 @@ fn port(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str) -> Result<(u16, Width), Except
     Ok((port, width))
 }
 
-/// Moves or stores as many elements as lie in one page at either end, when the TLB knows both. Whether it did anything.
-fn bulk(cpu: &mut Cpu, s: Str) -> bool {
+/// Moves or stores as many elements as lie in one page at either end. Whether it did anything; what faults or may trap is
+/// left to [`iteration`].
+fn bulk(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str) -> bool {
     let moves = s.kind == Kind::Movs;
     if !moves && s.kind != Kind::Stos || cpu.sys.eflags & bits::DF != 0 {
         return false;
@@ -304,33 +305,64 @@ fn bulk(cpu: &mut Cpu, s: Str) -> bool {
     let mut n = count(cpu, s).min(room(to_offset));
     let Some(to) = start(cpu, seg::ES, to_offset, true) else { return false };
     n = n.min(mem::left_in_page(to) >> shift);
-    let mut from = 0;
+    let mut from = None;
     if moves {
         let Some(start) = start(cpu, s.source, from_offset, false) else { return false };
-        from = start;
-        n = n.min(room(from_offset)).min(mem::left_in_page(from) >> shift);
+        from = Some(start);
+        n = n.min(room(from_offset)).min(mem::left_in_page(start) >> shift);
     }
     // The TLB knows canonical addresses only.
     let limited = !cpu.sys.code64();
     if n < 1
         || limited && cpu.linear(seg::ES, to_offset, n << shift, true).is_err()
         || limited && moves && cpu.linear(s.source, from_offset, n << shift, false).is_err()
+        || !fast(cpu, s, to, from, n) && !slow(cpu, bus, s, to, from, n)
     {
         return false;
     }
     if moves {
-        if !mem::copy(cpu.core_mut(), to, from, (n << shift) as usize) {
-            return false;
-        }
         advance(cpu, s, gpr::RSI, n);
-    } else {
-        let v = cpu.reg(gpr::RAX);
-        if !mem::fill(cpu.core_mut(), to, s.size, v, n as usize) {
-            return false;
-        }
     }
     advance(cpu, s, gpr::RDI, n);
     set_count(cpu, s, count(cpu, s) - n);
+    true
+}
+
+/// Moves (or stores, without `from`) `n` elements inside one page at either end, when the TLB knows both as plain memory.
+#[inline]
+fn fast(cpu: &mut Cpu, s: Str, to: u64, from: Option<u64>, n: u64) -> bool {
+    match from {
+        Some(from) => mem::copy(cpu.core_mut(), to, from, (n << s.size as u32) as usize),
+        None => {
+            let v = cpu.reg(gpr::RAX);
+            mem::fill(cpu.core_mut(), to, s.size, v, n as usize)
+        }
+    }
+}
+
+/// As [`fast`], with page walks where the TLB does not know, and for devices, code, and ends that overlap.
+#[cold]
+fn slow(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str, to: u64, from: Option<u64>, n: u64) -> bool {
+    if cpu.watches_accesses() {
+        return false;
+    }
+    let view = cpu.core.mmu;
+    let source = match from.map(|from| cpu.translate(view, from, Access::Read)) {
+        None => None,
+        Some(Ok(phys)) => Some(phys),
+        Some(Err(_)) => return false,
+    };
+    let Ok(target) = cpu.translate(view, to, Access::Write) else { return false };
+    if fast(cpu, s, to, from, n) {
+        return true;
+    }
+    for at in (0..n).map(|i| i << s.size as u32) {
+        let v = match source {
+            Some(source) => cpu.load_phys(bus, source + at, s.size),
+            None => cpu.reg(gpr::RAX) & s.size.mask(),
+        };
+        cpu.store_phys(bus, target + at, s.size, v);
+    }
     true
 }
 
