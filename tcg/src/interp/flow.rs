@@ -36,6 +36,22 @@ pub(super) fn call_leave<G: Guest>(g: &mut G, bus: &mut dyn Bus, op: &Thread<G>,
     }
 }
 
+/// Goes on when `a` is its own low bits, those that `scale` leaves, sign-extended.
+pub(super) fn check_target<G: Guest>(
+    g: &mut G,
+    bus: &mut dyn Bus,
+    op: &Thread<G>,
+    rest: &[Thread<G>],
+) -> Exit {
+    let target = get(g.core(), op.a);
+    if (target as i64) << op.scale >> op.scale != target as i64 {
+        g.core_mut().insn = u32::from(op.insn);
+        let fault = g.bad_target(target);
+        return faulted(g, op, fault);
+    }
+    next(g, bus, rest)
+}
+
 pub(super) fn jump<G: Guest>(g: &mut G, _: &mut dyn Bus, op: &Thread<G>, _: &[Thread<G>]) -> Exit {
     g.core_mut().pc = op.imm;
     Exit::Chain0

@@ -237,6 +237,7 @@ pub(super) fn select<G: Guest>(op: &Op<G>, insn: u8, out: &mut Vec<Thread<G>>) {
             out.push(Thread { imm: next, ..blank(flow::set_pc) });
             helper_call(helper, a, b, blank(flow::call_leave))
         }
+        Op::CheckTarget { bits, src } => Thread { a: src.0, scale: 64 - bits, ..blank(flow::check_target) },
         Op::Jump { pc } => Thread { imm: pc, ..blank(flow::jump) },
         Op::Branch { cond, taken, next } => {
             let run: Run<G> = by_cond!(cond, |C| flow::branch::<G, C>);

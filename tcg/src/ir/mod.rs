@@ -282,6 +282,8 @@ pub enum Op<G: Guest> {
     Call { helper: Helper<G>, dst: Reg, a: Val, b: Val },
     /// Sets pc to `next`, calls the helper (which may change pc, mode, anything), leaves the block.
     CallLeave { helper: Helper<G>, a: Val, b: Val, next: u64 },
+    /// Raises [`Guest::bad_target`] unless src is its own low `bits` bits, sign-extended.
+    CheckTarget { bits: u8, src: Reg },
     /// Leaves the block for `pc`.
     Jump { pc: u64 },
     /// Leaves the block for `taken` or `next`.
@@ -328,6 +330,7 @@ impl<G: Guest> Op<G> {
             | Op::Store { .. }
             | Op::Call { .. }
             | Op::CallLeave { .. }
+            | Op::CheckTarget { .. }
             | Op::Jump { .. }
             | Op::Branch { .. }
             | Op::BranchZero { .. }

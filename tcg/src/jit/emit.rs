@@ -241,6 +241,10 @@ impl<'a> Emit<'a> {
                 self.a.call_abs(self.t.call_leave);
                 true
             }
+            Op::CheckTarget { bits, src } => {
+                self.check_target(64 - bits, src);
+                true
+            }
             Op::Jump { .. } | Op::Branch { .. } | Op::BranchZero { .. } | Op::JumpTo { .. } => {
                 self.jump(&op);
                 true
@@ -249,6 +253,21 @@ impl<'a> Emit<'a> {
         if !native {
             self.interpret(i);
         }
+    }
+
+    /// Goes on unless `src` has more than a sign in its upper `unused` bits.
+    fn check_target(&mut self, unused: u8, src: Reg) {
+        let h = self.read(src);
+        self.a.mov(RAX, h);
+        self.a.mov(RCX, h);
+        self.a.shift_imm(4, Size::Q, RCX, unused);
+        self.a.shift_imm(7, Size::Q, RCX, unused);
+        self.a.alu(7, Size::Q, RCX, Rm::Reg(RAX));
+        self.exact = 0;
+        let from = self.a.jcc(cc::NE);
+        let (back, slots, vectors) = (self.a.here(), self.slots, self.vectors);
+        let (site, thunk) = (self.site, self.t.bad_target);
+        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: None, value: None });
     }
 
     // Registers.

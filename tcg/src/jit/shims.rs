@@ -177,6 +177,22 @@ pub(super) extern "sysv64" fn call_leave(
     }
 }
 
+/// Raises what a jump to `target` raises.
+pub(super) extern "sysv64" fn bad_target(
+    frame: *mut Frame,
+    target: u64,
+    _: u64,
+    site: u64,
+    left: u64,
+    _: *const Inner,
+) -> Answer {
+    let site = Site::unpack(site);
+    // SAFETY: called by machine code with its own frame.
+    let (cpu, _) = unsafe { open(frame, site, left) };
+    let bad = cpu.bad_target(target);
+    fault(cpu, site, bad)
+}
+
 /// Settles the flags.
 pub(super) extern "sysv64" fn settle(
     frame: *mut Frame,

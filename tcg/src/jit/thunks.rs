@@ -35,6 +35,7 @@ pub(super) struct Thunks {
     pub call: u64,
     pub vector: u64,
     pub call_leave: u64,
+    pub bad_target: u64,
     pub settle: u64,
     pub interpret: u64,
     /// Brings the guest's MXCSR into the host's unless it unmasks exceptions; ZF says whether. Uses RCX.
@@ -80,6 +81,7 @@ impl Thunks {
         t.call = call(a, t.exit_raw, shims::call, true);
         t.vector = call(a, t.exit_raw, shims::vector, false);
         t.call_leave = call(a, t.exit_raw, shims::call_leave, false);
+        t.bad_target = call(a, t.exit_raw, shims::bad_target, false);
         t.settle = call(a, t.exit_raw, shims::settle, false);
         t.interpret = call(a, t.exit_raw, shims::interpret, true);
         t.simd = simd(a);

@@ -38,6 +38,9 @@ fn near(i: &Instruction) -> bool {
     }
 }
 
+/// Bits of a linear address.
+const LINEAR_BITS: u8 = 48;
+
 /// Whether near targets need a look at CS's limit. In real mode it is 64 KiB, which 16-bit targets cannot leave.
 fn limited(l: &Lower, beyond_64k: bool) -> bool {
     !l.is64() && !l.mode.unlimited(seg::CS) && (l.mode.has(Mode::PROTECTED) || beyond_64k)
@@ -53,7 +56,7 @@ fn check_constant(l: &mut Lower, pc: u64) {
 /// Checks a computed target of `size` against CS, or that it is canonical.
 fn check(l: &mut Lower, size: Size, target: Reg) {
     if l.is64() {
-        l.call(helpers::check_canonical, Reg::SINK, target, Val::Imm(0));
+        l.op(Op::CheckTarget { bits: LINEAR_BITS, src: target });
     } else if limited(l, size != Size::W) {
         l.call(helpers::check_code, Reg::SINK, target, Val::Imm(!size.mask()));
     }

@@ -69,11 +69,6 @@ pub(super) fn check_code_unless(cpu: &mut Cpu, bus: &mut dyn Bus, counter: u64, 
     if counter & how >> 32 == 0 { check_code(cpu, bus, how & 0xffff_ffff, 0) } else { Ok(0) }
 }
 
-/// #GP(0) when `target` is not canonical.
-pub(super) fn check_canonical(_: &mut Cpu, _: &mut dyn Bus, target: u64, _: u64) -> Result {
-    if (target as i64) << 16 >> 16 == target as i64 { Ok(0) } else { Err(Exception::GP0) }
-}
-
 pub(super) fn undefined(cpu: &mut Cpu, _: &mut dyn Bus, counted: u64, _: u64) -> Result {
     cpu.unknown.opcodes += counted;
     Err(Exception::InvalidOpcode)
