@@ -120,7 +120,7 @@ pub trait Backend<G: Guest> {
     type Code;
 
     /// Compiles a block.
-    fn compile(&mut self, block: &Block<G>) -> Self::Code;
+    fn compile(&mut self, block: Block<G>) -> Self::Code;
 
     /// Runs the whole block.
     fn run_whole(&self, code: &Self::Code, guest: &mut G, bus: &mut dyn Bus) -> Exit;

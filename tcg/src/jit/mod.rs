@@ -144,8 +144,7 @@ fn exit_of(code: u64) -> Exit {
 impl Backend<Cpu> for Jit {
     type Code = Code;
 
-    fn compile(&mut self, block: &Block<Cpu>) -> Code {
-        let block = Block { ops: block.ops.clone(), insns: block.insns.clone(), ..*block };
+    fn compile(&mut self, block: Block<Cpu>) -> Code {
         Code(Box::new(Inner {
             block,
             interp: OnceCell::new(),

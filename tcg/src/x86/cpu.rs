@@ -44,6 +44,8 @@ pub struct Cpu {
 pub struct Unknown {
     /// RDMSR or WRMSR that raised #GP for want of such a register.
     pub msrs: u64,
+    /// Page walks, for data and for fetches.
+    pub walks: u64,
     /// Instructions that raised #UD because no such opcode exists in the model.
     pub opcodes: u64,
 }

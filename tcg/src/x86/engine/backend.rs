@@ -10,8 +10,8 @@ use crate::{
 impl Backend<Cpu> for Interp {
     type Code = Code<Cpu>;
 
-    fn compile(&mut self, block: &Block<Cpu>) -> Code<Cpu> {
-        Code::compile(block)
+    fn compile(&mut self, block: Block<Cpu>) -> Code<Cpu> {
+        Code::compile(&block)
     }
 
     fn run_whole(&self, code: &Code<Cpu>, guest: &mut Cpu, bus: &mut dyn Bus) -> Exit {

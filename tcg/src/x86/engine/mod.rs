@@ -72,6 +72,7 @@ pub struct Engine<B: Backend<Cpu>> {
     pub stats: Stats,
     backend: B,
     cache: Cache<B::Code>,
+    scratch: translate::Scratch,
     /// Nanoseconds since some moment; only for [`Stats::translating`].
     clock: Option<fn() -> u64>,
     /// Whether the TLB was filled under alignment checks: then ring 3's accesses all take the slow path.
@@ -81,7 +82,15 @@ pub struct Engine<B: Backend<Cpu>> {
 impl<B: Backend<Cpu>> Engine<B> {
     /// An engine with nothing translated.
     pub fn new(cpu: Cpu, backend: B) -> Self {
-        Self { cpu, stats: Stats::default(), backend, cache: Cache::new(), clock: None, aligned: false }
+        Self {
+            cpu,
+            stats: Stats::default(),
+            backend,
+            cache: Cache::new(),
+            scratch: translate::Scratch::default(),
+            clock: None,
+            aligned: false,
+        }
     }
 
     /// The back end's counters: name and value.
@@ -134,10 +143,15 @@ impl<B: Backend<Cpu>> Engine<B> {
                 self.aligned = !self.aligned;
                 self.cpu.core.tlb.flush_all();
             }
-            let alone = mode.has(Mode::STEP)
-                || self.cpu.sys.shadow != Shadow::None
-                || self.cpu.sys.eflags & bits::RF != 0;
-            let outcome = if alone { self.step(bus, mode) } else { self.stretch(bus, mode, limit) };
+            // A shadow ends with the next instruction, and until then nothing looks but for an interrupt that waits already.
+            let shadow = interrupt && self.cpu.sys.shadow != Shadow::None;
+            let alone = mode.has(Mode::STEP) || shadow || self.cpu.sys.eflags & bits::RF != 0;
+            let outcome = if alone {
+                self.step(bus, mode)
+            } else {
+                self.cpu.sys.shadow = Shadow::None;
+                self.stretch(bus, mode, limit)
+            };
             if let Err(fault) = outcome {
                 self.stats.exceptions += 1;
                 interrupt::raise(&mut self.cpu, bus, fault);
@@ -428,15 +442,16 @@ impl<B: Backend<Cpu>> Engine<B> {
     fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
         let most = if mode.has(Mode::STEP | Mode::ALONE) { 1 } else { translate::MAX_BLOCK };
         let begun = self.now();
-        let t = translate::translate(&mut self.cpu, pc, mode, most)?;
+        let t = translate::translate(&mut self.cpu, pc, mode, most, &mut self.scratch)?;
         self.stats.blocks += 1;
         self.stats.instructions += t.block.insns.len() as u64;
         self.stats.accesses += t.block.ops.iter().filter(|op| op.is_access()).count() as u64;
-        let code = self.backend.compile(&t.block);
         let pages = self.mark_code(&t);
         let offsets = t.block.insns.iter().map(|i| i.offset).collect();
         let context = self.cache.context(&self.cpu, mode);
-        let entry = Entry::new(t.block.span, (mode, context), t.phys, t.block.second, offsets, code);
+        let (span, second) = (t.block.span, t.block.second);
+        let code = self.backend.compile(t.block);
+        let entry = Entry::new(span, (mode, context), t.phys, second, offsets, code);
         let id = self.cache.insert(entry, &pages);
         self.remember(pc, context, id);
         self.stats.translating += self.now() - begun;

@@ -39,8 +39,9 @@ pub(super) const RDX: Reg = Reg(gpr::RDX as u8);
 pub(super) const RBP: Reg = Reg(gpr::RBP as u8);
 
 impl Lower {
-    pub fn new(mode: Mode) -> Self {
-        Self { ops: Vec::with_capacity(64), mode, pc: 0, next: 0, ended: false, temps: 0 }
+    /// Ops go to the end of `ops`.
+    pub fn new(mode: Mode, ops: Vec<Op<Cpu>>) -> Self {
+        Self { ops, mode, pc: 0, next: 0, ended: false, temps: 0 }
     }
 
     /// Starts the instruction at `pc`.

@@ -31,6 +31,8 @@ pub(super) use noncanonical::non_canonical;
 
 /// Longest x86 instruction.
 const MAX_INSN: usize = 15;
+/// Bytes looked at for every instruction that a block may have; a block of longer ones ends early.
+const TYPICAL_INSN: usize = 6;
 /// Longest block, in instructions.
 pub const MAX_BLOCK: usize = 48;
 
@@ -42,6 +44,14 @@ pub struct Translated {
     pub phys: u64,
     /// Physical page of the last byte when it differs from the first's.
     pub second: Option<u64>,
+}
+
+/// Buffers that one translation leaves to the next.
+#[derive(Default)]
+pub struct Scratch {
+    code: Vec<u8>,
+    ops: Vec<Op<Cpu>>,
+    insns: Vec<Insn>,
 }
 
 /// Linear address of offset `pc` in CS.
@@ -60,15 +70,23 @@ pub fn linear_pc_of(sys: &System, pc: u64) -> u64 {
 ///
 /// # Errors
 /// What fetching the first instruction raises: #PF, #GP(0) beyond CS's limit or 15 bytes.
-pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Translated, Exception> {
+pub fn translate(
+    cpu: &mut Cpu,
+    pc: u64,
+    mode: Mode,
+    limit: usize,
+    scratch: &mut Scratch,
+) -> Result<Translated, Exception> {
     let linear = linear_pc(cpu, pc);
     let phys = cpu.translate_fetch(linear)?;
-    let mut code = Vec::with_capacity(256);
+    let Scratch { code, insns, .. } = scratch;
+    code.clear();
+    insns.clear();
+    scratch.ops.clear();
     let in_page = (PAGE - (linear & !PAGE_MASK)) as usize;
     let room = code_room(cpu, pc);
-    cpu.core.phys.copy_out(phys, in_page.min(limit * MAX_INSN).min(room), &mut code);
-    let mut l = Lower::new(mode);
-    let mut insns = Vec::with_capacity(16);
+    cpu.core.phys.copy_out(phys, in_page.min(MAX_INSN.max(limit * TYPICAL_INSN)).min(room), code);
+    let mut l = Lower::new(mode, std::mem::take(&mut scratch.ops));
     let mut at = 0usize;
     let mut second = None;
     let mut witness = None;
@@ -94,8 +112,8 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
             witness = Some(cpu.core.itlb.witness(slot));
             second = Some(next & PAGE_MASK);
             let more = (MAX_INSN - code.len()).min(room - code.len());
-            cpu.core.phys.copy_out(next & PAGE_MASK, more, &mut code);
-            insn = decode(&code, ip, mode);
+            cpu.core.phys.copy_out(next & PAGE_MASK, more, code);
+            insn = decode(code, ip, mode);
             if let Err(DecoderError::NoMoreBytes) = insn {
                 return Err(Exception::GP0);
             }
@@ -122,8 +140,10 @@ pub fn translate(cpu: &mut Cpu, pc: u64, mode: Mode, limit: usize) -> Result<Tra
         let next = pc.wrapping_add(at as u64) & pc_mask(mode);
         l.op(Op::Jump { pc: next });
     }
-    let mut ops = l.ops;
-    ir::dead_flags(&mut ops, insns.iter().map(|i| i.op as usize));
+    ir::dead_flags(&mut l.ops, insns.iter().map(|i| i.op as usize));
+    // Copies take no more memory than they need.
+    let (ops, insns) = (l.ops.clone(), insns.clone());
+    scratch.ops = l.ops;
     span.len = at as u32;
     Ok(Translated { block: Block { pc, len: at as u32, span, second: witness, ops, insns }, phys, second })
 }
@@ -197,7 +217,7 @@ pub fn family(i: &Instruction, bytes: &[u8], mode: Mode) -> Option<Family> {
     if i.encoding() != EncodingKind::Legacy {
         return None;
     }
-    let mut l = Lower::new(mode);
+    let mut l = Lower::new(mode, Vec::new());
     l.begin(i.ip(), i.next_ip());
     FAMILIES.iter().find_map(|&(family, lower)| lower(&mut l, i, bytes).map(|()| family))
 }
