@@ -16,6 +16,7 @@ use crate::{
     x86::{
         Cpu,
         sse::{self, RegClass},
+        state::gpr,
         translate::vector::Operands,
     },
 };
@@ -87,6 +88,7 @@ impl ColdVector {
         (helper, operands): (Helper<Cpu>, u64),
         seg: Option<Reg>,
         site: Site,
+        flags: bool,
     ) -> Self {
         let site = Site { dst: Reg::SINK.0, ..site };
         Self {
@@ -100,7 +102,7 @@ impl ColdVector {
             operands,
             seg,
             site,
-            result: Done::Nothing,
+            result: if flags { Done::Settled(None) } else { Done::Nothing },
         }
     }
 }
@@ -113,6 +115,8 @@ pub(super) enum Done {
     General(Reg, Size),
     /// The host's flags.
     Flags,
+    /// Flags settled in their words, and a general register as above.
+    Settled(Option<(Reg, Size)>),
 }
 
 fn size_of(class: RegClass) -> Size {
@@ -139,7 +143,7 @@ impl Emit<'_> {
             (Some(e), Some(row)) if self.native_sse => {
                 self.native_vector(e, row, o, helper, operands, mem, live);
             }
-            (None, None) if self.native_sse && self.x87(helper, operands, mem) => {}
+            (None, None) if self.native_sse && self.x87(helper, operands, mem, live) => {}
             _ => self.vector_call(helper, operands, mem, flags),
         }
     }
@@ -223,12 +227,20 @@ impl Emit<'_> {
         if e.immediate {
             self.a.code.push(o.imm);
         }
+        if matches!(e.operands, Use::Index | Use::Mask) {
+            self.flags_of_strings(live);
+        }
         let back = self.a.here();
 
         let (written, class) = if backwards { (rm, rm_class) } else { (reg, reg_class) };
         let mut result = Done::Nothing;
         match e.operands {
             Use::Test => result = Done::Flags,
+            Use::Index => result = Done::Settled(Some((Reg(gpr::RCX as u8), Size::Q))),
+            Use::Mask => {
+                result = Done::Settled(None);
+                self.vectors.set(0);
+            }
             _ if backwards && mem.is_some() => {}
             _ if class == RegClass::Xmm => self.vectors.set(written),
             _ => result = Done::General(Reg(written & 15), size_of(class)),
@@ -251,8 +263,8 @@ impl Emit<'_> {
             });
         }
         match result {
-            Done::Nothing => {}
-            Done::General(r, size) => self.put(size, r, RAX),
+            Done::Nothing | Done::Settled(None) => {}
+            Done::General(r, size) | Done::Settled(Some((r, size))) => self.put(size, r, RAX),
             Done::Flags => self.flags_of_compare(live),
         }
     }
@@ -261,7 +273,7 @@ impl Emit<'_> {
     fn vector_inputs(&mut self, operands: Use, reg: u8, reg_class: RegClass, rm: u8, rm_is_xmm: bool) {
         let (reads_reg, reads_rm) = match operands {
             Use::Write => (false, true),
-            Use::Modify | Use::Blend | Use::Test => (true, true),
+            Use::Modify | Use::Blend | Use::Test | Use::Index | Use::Mask => (true, true),
             Use::Load => (rm_is_xmm, true),
             Use::Store => (true, false),
             Use::Merge => (true, true),
@@ -320,11 +332,11 @@ impl Emit<'_> {
         self.a.mov_imm(RCX, c.site.pack());
         self.a.mov_imm(R9, c.helper as usize as u64);
         // Flags that stay pending must not be settled: the block goes on as if they were.
-        let flags = c.result == Done::Flags;
+        let flags = matches!(c.result, Done::Flags | Done::Settled(_));
         self.a.call_abs(if flags { self.t.call } else { self.t.vector });
         match c.result {
-            Done::Nothing => {}
-            Done::General(r, _) => self.a.load(Size::Q, RAX, file(r)),
+            Done::Nothing | Done::Settled(None) => {}
+            Done::General(r, _) | Done::Settled(Some((r, _))) => self.a.load(Size::Q, RAX, file(r)),
             Done::Flags => {
                 // OF is clear after TEST; SAHF sets the others from AH.
                 self.a.shift_imm(4, Size::D, RAX, 8);
@@ -344,11 +356,7 @@ impl Emit<'_> {
 
     /// The guest's flags become the host's, of which OF, AF and SF are clear: after a comparison of vectors.
     fn flags_of_compare(&mut self, live: bool) {
-        use super::{
-            flags::{ALL, Pending},
-            frame::{FLAG_A, FLAG_C, FLAG_S, FLAG_Z},
-        };
-        let at = |disp| Rm::Base(BASE, disp);
+        use super::flags::{ALL, Pending};
         // The slow path has settled the flags.
         self.word = None;
         self.exact = ALL;
@@ -356,10 +364,22 @@ impl Emit<'_> {
             self.pending = Pending::Unknown;
             return;
         }
+        self.a.lahf();
+        self.a.code.extend_from_slice(&[0x0f, 0xb6, 0xcc]); // movzx ecx, ah
+        self.settle_compare();
+        self.a.sahf();
+        self.exact = ALL;
+    }
+
+    /// The settled flags become those in RCX, as LAHF has them: CF, ZF and PF, the others clear.
+    pub(super) fn settle_compare(&mut self) {
+        use super::{
+            flags::Pending,
+            frame::{FLAG_A, FLAG_C, FLAG_S, FLAG_Z},
+        };
+        let at = |disp| Rm::Base(BASE, disp);
         let a = &mut self.a;
-        a.lahf();
         // CF into bits 63 and 62; ZF and PF inverted, as words.
-        a.code.extend_from_slice(&[0x0f, 0xb6, 0xcc]); // movzx ecx, ah
         a.mov(RDX, RCX);
         a.shift_imm(4, Size::Q, RDX, 63);
         a.shift_imm(7, Size::Q, RDX, 1);
@@ -372,8 +392,52 @@ impl Emit<'_> {
         a.store(Size::Q, at(FLAG_S), RCX);
         a.store_imm(Size::Q, at(FLAG_A), 0);
         a.store_imm(Size::D, at(LAZY_WORD), 0);
-        a.sahf();
         self.pending = Pending::Words;
         self.word = Some(0);
+        self.exact = 0;
+    }
+
+    /// Settles the host's flags, of which AF and PF are clear, and moves ECX to RAX: after a comparison of strings.
+    fn flags_of_strings(&mut self, live: bool) {
+        use super::{
+            flags::Pending,
+            frame::{FLAG_A, FLAG_C, FLAG_S, FLAG_Z},
+        };
+        let at = |disp| Rm::Base(BASE, disp);
+        self.exact = 0;
+        if live {
+            let a = &mut self.a;
+            a.lahf();
+            a.setcc(0, Rm::Reg(RAX)); // OF
+            a.movzx(Size::B, RDX, Rm::Reg(RAX));
+            a.code.extend_from_slice(&[0x0f, 0xb6, 0xc4]); // movzx eax, ah
+            // OF becomes OF XOR CF, in bit 62; CF goes to bit 63.
+            a.alu(6, Size::D, RDX, Rm::Reg(RAX));
+            a.shift_imm(4, Size::Q, RDX, 63);
+            a.shift_imm(5, Size::Q, RDX, 1);
+            a.store(Size::Q, at(FLAG_C), RDX);
+            a.mov(RDX, RAX);
+            a.shift_imm(4, Size::Q, RDX, 63);
+            a.alu(1, Size::Q, RDX, at(FLAG_C));
+            a.store(Size::Q, at(FLAG_C), RDX);
+            // SF goes to bit 63, an odd low byte stands for a clear PF.
+            a.mov(RDX, RAX);
+            a.shift_imm(4, Size::Q, RDX, 56);
+            a.shift_imm(5, Size::Q, RDX, 63);
+            a.shift_imm(4, Size::Q, RDX, 63);
+            a.alu_imm(1, Size::Q, Rm::Reg(RDX), 1);
+            a.store(Size::Q, at(FLAG_S), RDX);
+            a.unary(2, Size::D, Rm::Reg(RAX));
+            a.alu_imm(4, Size::D, Rm::Reg(RAX), 0x40);
+            a.store(Size::Q, at(FLAG_Z), RAX);
+            a.store_imm(Size::Q, at(FLAG_A), 0);
+            a.store_imm(Size::D, at(LAZY_WORD), 0);
+            self.pending = Pending::Words;
+            self.word = Some(0);
+        } else {
+            self.pending = Pending::Unknown;
+            self.word = None;
+        }
+        self.a.load(Size::D, RAX, Rm::Reg(RCX));
     }
 }

@@ -82,7 +82,7 @@ impl Thunks {
         t.vector = call(a, t.exit_raw, shims::vector, false);
         t.call_leave = call(a, t.exit_raw, shims::call_leave, false);
         t.bad_target = call(a, t.exit_raw, shims::bad_target, false);
-        t.settle = call(a, t.exit_raw, shims::settle, false);
+        t.settle = call_with(a, t.exit_raw, shims::settle, false, false);
         t.interpret = call(a, t.exit_raw, shims::interpret, true);
         t.simd = simd(a);
         t
@@ -133,9 +133,16 @@ fn view(a: &mut Asm, above: i32) {
 
 /// A call of `shim` with frame and instructions left added; ends the run when the answer says so.
 fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
+    call_with(a, exit_raw, shim, may_switch_view, true)
+}
+
+/// As [`call`]; `floats` unless what is called neither computes with floating-point numbers nor looks at MXCSR.
+fn call_with(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool, floats: bool) -> u64 {
     let at = place(a);
     frame_slot(a, RDI, 8);
-    take_mxcsr_back(a);
+    if floats {
+        take_mxcsr_back(a);
+    }
     a.mov(R8, LEFT);
     a.alu_imm(5, Size::Q, Rm::Reg(RSP), 8);
     a.mov_imm(RAX, shim as usize as u64);

@@ -8,6 +8,7 @@
 use super::{
     asm::{Asm, Fixup, Rm, cc, host::*},
     emit::Emit,
+    flags::Pending,
     frame::{X87_CW, X87_FCS, X87_FDP, X87_FDS, X87_FIP, X87_FOP, X87_ST, X87_SW, X87_TAG, selector},
     sse::ColdVector,
     thunks::BASE,
@@ -30,6 +31,11 @@ const C1: i32 = 1 << 9;
 const CODES: i32 = 1 << 8 | 1 << 10 | 1 << 14;
 const TOP: i32 = 7 << 11;
 
+// Below the stack pointer, where nobody writes between calls.
+const KEPT_ADDRESS: i32 = -8;
+const KEPT_RAX: i32 = -16;
+const KEPT_FLAGS: i32 = -24;
+
 /// A register of the guest's stack, by the scratch register that has its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -47,6 +53,8 @@ enum Middle {
     Memory(u8, u8),
     /// With registers.
     Plain([u8; 2]),
+    /// With registers; the host's flags are kept for the guest, then ST(0) is popped.
+    Flags([u8; 2]),
 }
 
 /// Loads onto the host's stack, then an instruction.
@@ -114,6 +122,13 @@ impl Compute {
             Middle::None => {}
             Middle::Memory(opcode, digit) => a.sse(None, &[opcode], false, digit, Rm::Base(RAX, 0)),
             Middle::Plain(code) => a.code.extend_from_slice(&code),
+            Middle::Flags(code) => {
+                a.code.extend_from_slice(&code);
+                a.lahf();
+                a.code.extend_from_slice(&[0x0f, 0xb6, 0xd4]); // movzx edx, ah
+                a.store(Size::Q, Rm::Base(RSP, KEPT_FLAGS), RDX);
+                a.code.extend_from_slice(&[0xdd, 0xd8]); // fstp st(0)
+            }
         }
     }
 }
@@ -211,6 +226,14 @@ fn plan(op: X87Op, opcode: u8, digit: u8) -> Option<(Compute, Effect)> {
             compute([Some(Other), Some(Zero)], Middle::Plain([0xda, 0xe9]), false, i),
             Effect { to: None, used: both(i), top: pop, status: Some(C1 | CODES) },
         ),
+        X87Op::Fcomi { i, pop } => (
+            compute([Some(Other), Some(Zero)], Middle::Flags([0xdf, 0xf1]), false, i),
+            Effect { to: None, used: both(i), top: u8::from(pop), status: rounds },
+        ),
+        X87Op::Fucomi { i, pop } => (
+            compute([Some(Other), Some(Zero)], Middle::Flags([0xdf, 0xe9]), false, i),
+            Effect { to: None, used: both(i), top: u8::from(pop), status: rounds },
+        ),
         X87Op::Fcom { pop, .. } => (
             compute([Some(Zero), None], Middle::Memory(opcode, 3), false, 0),
             Effect { to: None, used: 1, top: pop, status: Some(C1 | CODES) },
@@ -221,7 +244,7 @@ fn plan(op: X87Op, opcode: u8, digit: u8) -> Option<(Compute, Effect)> {
 
 impl Emit<'_> {
     /// An x87 instruction, if it has machine code.
-    pub(super) fn x87(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>) -> bool {
+    pub(super) fn x87(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, live: bool) -> bool {
         let p = Packed::unpack(operands);
         let Some(op) = decode(p.opcode, p.modrm) else { return false };
         let exchange = match op {
@@ -257,12 +280,20 @@ impl Emit<'_> {
             let writes = matches!(op.memory(), Some(Memory::Store(_)));
             misses.extend(self.vector_operand(bytes, writes, false));
             // For the pointer, and in case of a repetition.
-            self.a.store(Size::Q, Rm::Base(RSP, -8), RAX);
+            self.a.store(Size::Q, Rm::Base(RSP, KEPT_ADDRESS), RAX);
         }
         self.x87_compute(compute, effect, exchange.is_some());
         self.x87_note(p, mem, address);
-        let back = self.a.here();
         self.exact = 0;
+        let flags = matches!(compute.middle, Middle::Flags(_));
+        if flags && live {
+            self.a.load(Size::Q, RCX, Rm::Base(RSP, KEPT_FLAGS));
+            self.settle_compare();
+        } else if flags {
+            // The slow path has settled the flags.
+            (self.pending, self.word) = (Pending::Unknown, None);
+        }
+        let back = self.a.here();
         self.cold_vectors.push(ColdVector::call(
             misses,
             back,
@@ -271,6 +302,7 @@ impl Emit<'_> {
             (helper, operands),
             mem.map(|m| m.seg),
             self.site,
+            flags,
         ));
         true
     }
@@ -357,7 +389,7 @@ impl Emit<'_> {
         }
         a.code.extend_from_slice(&[0xdb, 0xe2]); // fnclex
         if matches!(c.compute.middle, Middle::Memory(..)) {
-            a.load(Size::Q, RAX, Rm::Base(RSP, -8));
+            a.load(Size::Q, RAX, Rm::Base(RSP, KEPT_ADDRESS));
         }
         if c.compute.loads.contains(&Some(Place::Other)) {
             place(a, RDX, c.compute.other);
@@ -384,7 +416,6 @@ fn x87_status(a: &mut Asm, effect: Effect) {
     a.movzx(Size::W, RDX, at(X87_SW));
     match effect.status {
         Some(bits) => {
-            // The host's status in the upper half, where tags do not need it.
             a.alu_imm(4, Size::D, Rm::Reg(RAX), bits);
             a.alu_imm(4, Size::D, Rm::Reg(RDX), !bits);
             a.alu(1, Size::D, RDX, Rm::Reg(RAX));
@@ -409,11 +440,11 @@ fn x87_status(a: &mut Asm, effect: Effect) {
     a.store(Size::W, at(X87_SW), RDX);
 }
 
-/// Sets (5) or clears (6) bit `index` of the tags; uses [rsp - 16] to keep RAX.
+/// Sets (5) or clears (6) bit `index` of the tags.
 fn tag(a: &mut Asm, op: u8, index: u8) {
-    a.store(Size::Q, Rm::Base(RSP, -16), RAX);
+    a.store(Size::Q, Rm::Base(RSP, KEPT_RAX), RAX);
     a.movzx(Size::B, RAX, at(X87_TAG));
     a.bit_reg(op, Size::D, RAX, index);
     a.store(Size::B, at(X87_TAG), RAX);
-    a.load(Size::Q, RAX, Rm::Base(RSP, -16));
+    a.load(Size::Q, RAX, Rm::Base(RSP, KEPT_RAX));
 }

@@ -4,10 +4,12 @@
 //!
 //! The list of rows drives the test: a row that cannot be run here fails it.
 #![cfg(target_arch = "x86_64")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod encode;
 mod engines;
 mod operands;
+mod places;
 mod sequences;
 mod stub;
 

@@ -64,12 +64,12 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
     let operands = Packed { opcode, modrm, segment: n, wide }.pack();
     let helper = HELPERS[usize::from(modrm >= 0xc0)][usize::from(opcode & 7)][usize::from(modrm >> 3 & 7)];
     l.op(Op::Mov { size: Size::Q, dst: ADDRESS, src: Val::Imm(l.pc) });
-    let touches_flags = matches!(op, X87Op::Fcmov(..) | X87Op::Fcomi { .. } | X87Op::Fucomi { .. });
+    let flags = matches!(op, X87Op::Fcomi { .. } | X87Op::Fucomi { .. });
     let memory = modrm < 0xc0;
-    // Machine code takes it that nothing keeps the unit from being used.
-    let plain = !touches_flags && !l.mode.has(Mode::FPU_TRAP);
+    // FCMOV reads flags. Machine code takes it that nothing keeps the unit from being used.
+    let plain = !matches!(op, X87Op::Fcmov(..)) && !l.mode.has(Mode::FPU_TRAP);
     if plain && !memory {
-        l.op(Op::Vector { helper, operands, mem: None, faults: true, flags: false });
+        l.op(Op::Vector { helper, operands, mem: None, faults: true, flags });
     } else if plain && l.unchecked(n) {
         let ea = l.effective(i);
         let mem = Some(l.segmented(n, ea, 0, false));
