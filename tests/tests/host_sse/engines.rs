@@ -41,6 +41,8 @@ pub const READ_ONLY: u64 = DATA + 2 * PAGE;
 pub const ABSENT: u64 = DATA + 3 * PAGE;
 /// The page with no RAM behind it.
 pub const DEVICE: u64 = DATA + 5 * PAGE;
+/// Base of FS in compatibility mode, where addresses wrap.
+pub const NARROW_FS: u64 = 0xf000_0000;
 /// Pages of RAM from [`DATA`] on.
 pub const DATA_PAGES: u64 = 5;
 /// The middle of a case's memory.
@@ -91,6 +93,8 @@ impl Bus for Device {
 pub struct Guest<B: Backend<Cpu>> {
     engine: Engine<B>,
     device: Device,
+    /// Whether code runs in compatibility mode.
+    pub narrow: bool,
 }
 
 /// Everything that a run can change.
@@ -131,7 +135,7 @@ impl<B: Backend<Cpu>> Guest<B> {
         sys.segs[seg::CS] = Segment { selector: 8, base: 0, limit: u32::MAX, attr };
         let state = cpu.save();
         cpu.load(&state);
-        Self { engine: Engine::new(cpu, backend), device: Device::default() }
+        Self { engine: Engine::new(cpu, backend), device: Device::default(), narrow: false }
     }
 
     /// Writes bytes at a physical address.
@@ -149,6 +153,13 @@ impl<B: Backend<Cpu>> Guest<B> {
     /// Runs from `pc`, stopping once after `pause` instructions, to a HLT; the vector when an exception led there.
     pub fn run(&mut self, pc: u64, pause: u64) -> Option<u8> {
         let cpu = &mut self.engine.cpu;
+        let width = if self.narrow { Segment::DB } else { Segment::L };
+        let attr =
+            Segment::P | Segment::S | Segment::RW | Segment::ACCESSED | Segment::G | Segment::CODE | width;
+        cpu.set_segment(seg::CS, Segment { selector: 8, base: 0, limit: u32::MAX, attr });
+        let fs = if self.narrow { NARROW_FS } else { DATA + 0x400 };
+        let old = cpu.sys.segs[seg::FS];
+        cpu.set_segment(seg::FS, Segment { base: fs, ..old });
         cpu.core.pc = pc;
         cpu.sys.halted = false;
         cpu.set_reg(4, STACK);

@@ -1,7 +1,7 @@
 //! Random sequences of vector, x87 and integer instructions, in the interpreter and as machine code: all state must agree.
 
 use crate::{
-    engines::{ABSENT, Both, CODE, DATA, DATA_PAGES, DEVICE, Guest, READ_ONLY},
+    engines::{ABSENT, Both, CODE, DATA, DATA_PAGES, DEVICE, Guest, NARROW_FS, READ_ONLY},
     operands::Random,
 };
 use iced_x86::{Code, Encoder, Instruction, OpCodeOperandKind as K, OpKind, Register};
@@ -21,7 +21,8 @@ const SEED: u64 = 0x00c0_ffee;
 /// Instructions in a sequence: more than fit a block.
 const LENGTH: u64 = 60;
 
-/// Registers that instructions may change; R10 to R13 and RDI make addresses.
+/// In 64-bit code, registers that instructions may change; R10 to R13 and RDI make addresses. In 32-bit code the first three
+/// are, and EBX, ESI, EBP and EDI make addresses.
 const FREE: [Register; 9] = [
     Register::RAX,
     Register::RCX,
@@ -34,7 +35,7 @@ const FREE: [Register; 9] = [
     Register::R15,
 ];
 
-const INTEGER: [Code; 12] = [
+const INTEGER: [Code; 17] = [
     Code::Add_r64_rm64,
     Code::Adc_r64_rm64,
     Code::Sub_r32_rm32,
@@ -47,17 +48,32 @@ const INTEGER: [Code; 12] = [
     Code::Setp_rm8,
     Code::Cmovb_r64_rm64,
     Code::Setl_rm8,
+    Code::Add_r32_rm32,
+    Code::Adc_r32_rm32,
+    Code::Cmp_r32_rm32,
+    Code::Mov_rm32_r32,
+    Code::Cmovb_r32_rm32,
 ];
 
 #[test]
 fn engines_agree_on_sequences() {
+    agree(64);
+}
+
+#[test]
+fn engines_agree_on_sequences_in_compatibility_mode() {
+    agree(32);
+}
+
+fn agree(bits: u32) {
     let wanted = std::env::var("HOST_SSE_SEQUENCES").map_or(SEQUENCES, |n| n.parse().unwrap());
     let rows: Vec<&SseInsn> = sse::all().iter().filter(|row| !mmx(row)).collect();
     let mut both = Both::new();
+    (both.interp.narrow, both.jit.narrow) = (bits == 32, bits == 32);
     let (mut faults, mut run) = (0, 0);
     for n in 0..wanted {
         let mut random = Random(SEED + n);
-        let (code, list) = sequence(&rows, &mut random);
+        let (code, list) = sequence(bits, &rows, &mut random);
         both.interp.write(CODE, &code);
         both.jit.write(CODE, &code);
         // The first run finds the TLB cold.
@@ -91,6 +107,7 @@ fn one<B: Backend<Cpu>>(guest: &mut Guest<B>, seed: u64, pause: u64) -> Option<u
     guest.write(DATA + 0x800 - 64, &*first.memory);
     guest.write(DATA + 0x1000 - 64, &*second.memory);
     guest.write(READ_ONLY, &*second.memory);
+    let narrow = guest.narrow;
     let cpu = guest.cpu();
     for n in 0..16 {
         let from = if n % 2 == 0 { &first } else { &second };
@@ -104,6 +121,12 @@ fn one<B: Backend<Cpu>>(guest: &mut Guest<B>, seed: u64, pause: u64) -> Option<u
     let odd =
         [READ_ONLY + 0x20, ABSENT, ABSENT - 8, READ_ONLY - 8, DEVICE + 0x40, DATA + 0x1008, 1 << 47, !0 - 20];
     cpu.set_reg(12, odd[random.below(8) as usize]);
+    if narrow {
+        for (to, from) in [(3, 10), (6, 11), (5, 12)] {
+            let address = cpu.reg(from) & 0xffff_ffff;
+            cpu.set_reg(to, address);
+        }
+    }
     cpu.set_reg(13, random.below(16) * 16);
     cpu.mxcsr = if random.below(4) == 0 { first.mxcsr } else { first.mxcsr | 0x1f80 };
     x87_state(&mut cpu.x87, &mut random);
@@ -112,8 +135,8 @@ fn one<B: Backend<Cpu>>(guest: &mut Guest<B>, seed: u64, pause: u64) -> Option<u
 }
 
 /// Machine code that ends with HLT, and its text.
-fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
-    let mut encoder = Encoder::new(64);
+fn sequence(bits: u32, rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
+    let mut encoder = Encoder::new(bits);
     let mut bytes = Vec::new();
     let mut text = String::new();
     let few = random.below(2) == 0;
@@ -129,14 +152,14 @@ fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
             continue;
         }
         if random.below(16) < x87 {
-            let code = x87_instruction(random);
+            let code = x87_instruction(bits, random);
             text.push_str(&format!("{ip:#x} x87 {code:x?}\n"));
             bytes.extend_from_slice(&code);
             continue;
         }
         let code = if random.below(3) == 0 { random.pick(&INTEGER) } else { random.pick(rows).code };
-        let instruction = operands(code, few, random);
-        // AH to BH do not go with the other new registers.
+        let instruction = operands(bits, code, few, random);
+        // AH to DH do not go with the new registers, which 32-bit code does not have.
         if encoder.encode(&instruction, ip).is_err() {
             drop(encoder.take_buffer());
             continue;
@@ -149,7 +172,7 @@ fn sequence(rows: &[&SseInsn], random: &mut Random) -> (Vec<u8>, String) {
 }
 
 /// Any x87 instruction but those that move the environment, with memory near R10.
-fn x87_instruction(random: &mut Random) -> Vec<u8> {
+fn x87_instruction(bits: u32, random: &mut Random) -> Vec<u8> {
     loop {
         let (opcode, modrm) = (0xd8 | random.below(8) as u8, random.next() as u8);
         if !decode(opcode, modrm).is_some_and(|op| {
@@ -160,7 +183,11 @@ fn x87_instruction(random: &mut Random) -> Vec<u8> {
         if modrm >= 0xc0 {
             return vec![opcode, modrm];
         }
-        let mut code = vec![0x41, opcode, 0x82 | modrm & 0x38];
+        // [r10 + displacement], or [ebx + displacement].
+        let mut code = match bits {
+            32 => vec![opcode, 0x83 | modrm & 0x38],
+            _ => vec![0x41, opcode, 0x82 | modrm & 0x38],
+        };
         let displacement = if random.below(20) == 0 { 0x7f8 } else { 0 } + random.below(64) as i32 - 32;
         code.extend_from_slice(&displacement.to_le_bytes());
         return code;
@@ -194,7 +221,7 @@ fn x87_state(x87: &mut X87, random: &mut Random) {
 }
 
 /// `code` with random operands; `few` registers make them meet more often.
-fn operands(code: Code, few: bool, random: &mut Random) -> Instruction {
+fn operands(bits: u32, code: Code, few: bool, random: &mut Random) -> Instruction {
     let info = code.op_code();
     let mut instruction = Instruction::default();
     instruction.set_code(code);
@@ -203,14 +230,14 @@ fn operands(code: Code, few: bool, random: &mut Random) -> Instruction {
     for n in 0..info.op_count() {
         let kind = info.op_kind(n);
         let register = |random: &mut Random| {
-            let general = FREE[random.below(FREE.len() as u64) as usize];
+            let general = FREE[random.below(if bits == 32 { 3 } else { 9 }) as usize];
             match kind {
                 K::xmm_reg | K::xmm_rm | K::xmm_or_mem => {
-                    let n = random.below(if few { 3 } else { 16 }) as u32;
+                    let n = random.below(if few { 3 } else { u64::from(bits) / 4 }) as u32;
                     Register::XMM0 + n
                 }
                 K::r8_or_mem => {
-                    [Register::AH, Register::BH, Register::CL, Register::R8L][random.below(4) as usize]
+                    [Register::AH, Register::DH, Register::CL, Register::R8L][random.below(4) as usize]
                 }
                 K::r32_reg | K::r32_or_mem => general.full_register32(),
                 _ => general,
@@ -222,9 +249,9 @@ fn operands(code: Code, few: bool, random: &mut Random) -> Instruction {
                 instruction.set_immediate8(random.next() as u8);
             }
             K::seg_rDI => instruction.set_op_kind(n, OpKind::MemorySegRDI),
-            K::mem => memory(&mut instruction, n, aligned, random),
+            K::mem => memory(bits, &mut instruction, n, aligned, random),
             K::xmm_or_mem | K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem if wants_memory => {
-                memory(&mut instruction, n, aligned, random);
+                memory(bits, &mut instruction, n, aligned, random);
             }
             _ => {
                 instruction.set_op_kind(n, OpKind::Register);
@@ -240,10 +267,13 @@ fn word(r: Register) -> Register {
     if r.number() < 8 { Register::AX + r.number() as u32 } else { Register::R8W + (r.number() as u32 - 8) }
 }
 
-fn memory(instruction: &mut Instruction, n: u32, aligned: bool, random: &mut Random) {
+fn memory(bits: u32, instruction: &mut Instruction, n: u32, aligned: bool, random: &mut Random) {
     instruction.set_op_kind(n, OpKind::Memory);
     let step = if aligned && random.below(40) != 0 { 16 } else { 1 };
     let around = (random.below(128 / step) * step).wrapping_sub(64);
+    if bits == 32 {
+        return narrow_memory(instruction, around, random);
+    }
     instruction.set_memory_displ_size(8);
     match random.below(60) {
         0 => {
@@ -274,5 +304,27 @@ fn memory(instruction: &mut Instruction, n: u32, aligned: bool, random: &mut Ran
             instruction.set_memory_base(Register::R10);
             instruction.set_memory_displacement64(around);
         }
+    }
+}
+
+/// As [`memory`] in 32-bit code.
+fn narrow_memory(instruction: &mut Instruction, around: u64, random: &mut Random) {
+    instruction.set_memory_displ_size(4);
+    let mut set = |base, displacement: u64| {
+        instruction.set_memory_base(base);
+        instruction.set_memory_displacement64(displacement & 0xffff_ffff);
+    };
+    match random.below(60) {
+        0 => set(Register::EBP, 0),
+        1..=5 => set(Register::ESI, around),
+        6..=13 => {
+            set(Register::None, (DATA + 0x800).wrapping_add(around).wrapping_sub(NARROW_FS));
+            instruction.set_segment_prefix(Register::FS);
+        }
+        14..=17 => {
+            set(Register::EBX, around.wrapping_sub(DATA - 0x10_0000));
+            instruction.set_segment_prefix(Register::GS);
+        }
+        _ => set(Register::EBX, around),
     }
 }
