@@ -37,6 +37,8 @@ pub struct Core {
     pub rest: usize,
     /// Which TLB half data accesses use now.
     pub mmu: usize,
+    /// Host address of the first TLB entry that data accesses use now, while machine code runs.
+    pub(crate) view: u64,
     /// Flags that machine code has not settled yet; nothing between runs.
     pub(crate) lazy: Lazy,
     /// Software TLB for data.
@@ -63,6 +65,7 @@ impl Core {
             unfinished: false,
             rest: 0,
             mmu: 0,
+            view: 0,
             lazy: Lazy::default(),
             tlb: Tlb::new(),
             itlb: Itlb::new(),

@@ -62,9 +62,18 @@ impl Kind {
 
     /// The word that machine code stores.
     pub(crate) const fn word(self, size: Size) -> u32 {
-        self as u32 | (size as u32) << 8
+        (self as u32) << 2 | size as u32
     }
 }
+
+/// Words below this one have no flag set apart.
+pub(crate) const PLAIN: u32 = 1 << 8;
+/// CF is [`Lazy::cf`], whatever the operation says.
+pub(crate) const CF_APART: u32 = PLAIN;
+/// OF is [`Lazy::of`], whatever the operation says.
+pub(crate) const OF_APART: u32 = PLAIN << 1;
+/// ZF is [`Lazy::zf`], whatever the operation says.
+pub(crate) const ZF_APART: u32 = PLAIN << 2;
 
 /// The operands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,10 +83,16 @@ pub(crate) struct Lazy {
     pub a: u64,
     /// Second operand.
     pub b: u64,
-    /// [`Kind::word`].
+    /// [`Kind::word`], and which flags a later operation has set apart.
     pub word: u32,
     /// CF before the operation, where that matters.
     pub carry: u8,
+    /// CF, 0 or 1.
+    pub cf: u8,
+    /// OF, 0 or 1.
+    pub of: u8,
+    /// ZF, 0 or 1.
+    pub zf: u8,
 }
 
 impl Lazy {
@@ -90,11 +105,31 @@ impl Lazy {
         }
     }
 
+    /// The flags, when `old` are those of the words.
+    #[inline]
+    pub(crate) fn flags(&self, old: Flags) -> Flags {
+        if self.word == 0 { old } else { self.compute(old) }
+    }
+
     fn compute(&self, old: Flags) -> Flags {
-        let size = [Size::B, Size::W, Size::D, Size::Q][(self.word >> 8 & 3) as usize];
+        let mut flags = self.operation(old);
+        let cf = if self.word & CF_APART != 0 { self.cf != 0 } else { flags.cf() };
+        let of = if self.word & OF_APART != 0 { self.of != 0 } else { flags.of() };
+        if self.word & (CF_APART | OF_APART) != 0 {
+            flags.set_carry_overflow(cf, of);
+        }
+        if self.word & ZF_APART != 0 {
+            flags.z = u64::from(self.zf == 0);
+        }
+        flags
+    }
+
+    /// The flags of the operation alone.
+    fn operation(&self, old: Flags) -> Flags {
+        let size = [Size::B, Size::W, Size::D, Size::Q][(self.word & 3) as usize];
         let (a, b) = (self.a & size.mask(), self.b & size.mask());
         let carry = self.carry != 0;
-        match Kind::ALL[(self.word & 0xff) as usize % Kind::ALL.len()] {
+        match Kind::ALL[(self.word >> 2 & 0x3f) as usize % Kind::ALL.len()] {
             Kind::Settled => old,
             Kind::Add => interp::alu_flags(Alu::Add, size, a, b, false),
             Kind::Sub => interp::alu_flags(Alu::Sub, size, a, b, false),

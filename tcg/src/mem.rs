@@ -18,7 +18,7 @@ pub fn load<G: Guest, const SIZE: usize>(g: &mut G, bus: &mut dyn Bus, addr: u64
     let core = g.core();
     let e = core.tlb.entry(core.mmu, addr);
     if e.read == addr.wrapping_add(SIZE as u64 - 1) & PAGE_MASK {
-        return Ok(read_host(addr.wrapping_add(e.addend) as usize, SIZE));
+        return Ok(read_host(e.host_at(addr), SIZE));
     }
     g.load_slow(bus, addr, size_of_bytes(SIZE))
 }
@@ -37,7 +37,7 @@ pub fn store<G: Guest, const SIZE: usize>(
     let core = g.core();
     let e = core.tlb.entry(core.mmu, addr);
     if e.write == addr.wrapping_add(SIZE as u64 - 1) & PAGE_MASK {
-        write_host(addr.wrapping_add(e.addend) as usize, SIZE, value);
+        write_host(e.host_at(addr), SIZE, value);
         return Ok(());
     }
     g.store_slow(bus, addr, size_of_bytes(SIZE), value)
@@ -64,7 +64,7 @@ pub fn copy(core: &mut Core, to: u64, from: u64, len: usize) -> bool {
     if d.write != to & PAGE_MASK || s.read != from & PAGE_MASK {
         return false;
     }
-    let (to, from) = (to.wrapping_add(d.addend) as usize, from.wrapping_add(s.addend) as usize);
+    let (to, from) = (d.host_at(to), s.host_at(from));
     if to > from && to < from + len {
         return false;
     }
@@ -78,7 +78,7 @@ pub fn fill(core: &mut Core, to: u64, size: Size, value: u64, n: usize) -> bool 
     if e.write != to & PAGE_MASK {
         return false;
     }
-    let host = to.wrapping_add(e.addend) as usize;
+    let host = e.host_at(to);
     match size {
         Size::B => crate::phys::fill_host(host, value as u8, n),
         Size::W => crate::phys::fill_host(host, value as u16, n),

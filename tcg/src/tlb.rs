@@ -14,7 +14,17 @@ pub const ENTRIES: usize = 1024;
 /// Number of views (supervisor, user, supervisor with user pages allowed).
 pub const VIEWS: usize = 3;
 
-const INVALID: u64 = u64::MAX;
+/// A tag that no address in slot `index` has, nor one in the slot after it: that of a page which belongs half the table
+/// away. So the distance of an address from it is never that of a byte in a page.
+const fn invalid(index: usize) -> u64 {
+    ((index ^ ENTRIES / 2) as u64) << 12
+}
+
+/// The slot of `addr`.
+#[inline(always)]
+const fn slot(addr: u64) -> usize {
+    (addr >> 12) as usize % ENTRIES
+}
 
 // Below the page's physical address, in bits that are free.
 const GLOBAL: u64 = 1;
@@ -24,6 +34,8 @@ const LISTED_GLOBAL: u64 = 1 << 3;
 const LISTED: u64 = LISTED_LOCAL | LISTED_GLOBAL;
 const SIZE_SHIFT: u32 = 4;
 const SIZE: u64 = 63 << SIZE_SHIFT;
+/// The host address is the linear page instead: no access may go fast.
+const SLOW: u64 = 1 << 10;
 
 /// One cached translation. A tag equals the page's linear address when that access needs no slow path.
 ///
@@ -31,19 +43,22 @@ const SIZE: u64 = 63 << SIZE_SHIFT;
 #[derive(Clone, Copy)]
 #[repr(C, align(32))]
 pub struct Entry {
-    /// Tag for reads; also says whose translation this is, with bit 0 set when no access may go fast.
+    /// Tag for reads.
     pub read: u64,
     /// Tag for writes (absent while the page is clean, holds code or is watched).
     pub write: u64,
-    /// Host address minus linear address, wrapping.
-    pub addend: u64,
+    /// Host address of the page.
+    pub host: u64,
     /// Physical address of the page, and flags in the low bits.
     place: u64,
 }
 
 impl Entry {
-    /// No translation.
-    pub const EMPTY: Entry = Entry { read: INVALID, write: INVALID, addend: 0, place: 0 };
+    /// No translation, for slot `index`.
+    const fn empty(index: usize) -> Entry {
+        let tag = invalid(index);
+        Entry { read: tag, write: tag, host: 0, place: 0 }
+    }
 
     /// Reads of the linear page `page` go to host address `host`, physical page `phys`. The guest's page has `page_size`
     /// bytes (a power of two, 4 KiB or more); `writable` when a walk for a write led here.
@@ -52,21 +67,34 @@ impl Entry {
         let flags = if global { GLOBAL } else { 0 } | if writable { WRITABLE } else { 0 };
         let size = u64::from(page_size.trailing_zeros()) << SIZE_SHIFT;
         let place = phys & PAGE_MASK | flags | size;
-        Self { read: page, write: INVALID, addend: host.wrapping_sub(page), place }
+        Self { read: page, write: invalid(slot(page)), host, place }
     }
 
     /// As [`Entry::new`], of a page that is no memory: every access is the slow path's, but needs no walk.
     #[must_use]
     pub fn slow(page: u64, phys: u64, page_size: u64, global: bool, writable: bool) -> Self {
-        let entry = Self::new(page, 0, phys, page_size, global, writable);
-        Self { read: page | 1, ..entry }
+        let entry = Self::new(page, page, phys, page_size, global, writable);
+        Self { read: invalid(slot(page)), place: entry.place | SLOW, ..entry }
     }
 
     /// Whether it translates the linear page `page`.
     #[inline(always)]
     #[must_use]
     pub fn is_of(&self, page: u64) -> bool {
-        self.read & !1 == page
+        self.page() == page
+    }
+
+    /// The linear page; nonsense in an entry without a translation.
+    #[inline(always)]
+    fn page(&self) -> u64 {
+        if self.place & SLOW != 0 { self.host } else { self.read }
+    }
+
+    /// Host address of `addr`, which lies in this page.
+    #[inline(always)]
+    #[must_use]
+    pub fn host_at(&self, addr: u64) -> usize {
+        (self.host + (addr & !PAGE_MASK)) as usize
     }
 
     /// Physical address of the page.
@@ -85,11 +113,11 @@ impl Entry {
 
     /// Whether it came from the same page of the guest, of whatever size, as `addr`.
     fn covers(&self, addr: u64) -> bool {
-        self.read != INVALID && (self.read ^ addr) >> ((self.place & SIZE) >> SIZE_SHIFT) == 0
+        self.place & SIZE != 0 && (self.page() ^ addr) >> ((self.place & SIZE) >> SIZE_SHIFT) == 0
     }
 
-    fn clear(&mut self) {
-        *self = Entry { place: self.place & LISTED, ..Entry::EMPTY };
+    fn clear(&mut self, index: usize) {
+        *self = Entry { place: self.place & LISTED, ..Entry::empty(index) };
     }
 }
 
@@ -113,7 +141,7 @@ impl Tlb {
     /// An empty TLB.
     #[must_use]
     pub fn new() -> Self {
-        let views = vec![[Entry::EMPTY; ENTRIES]; VIEWS];
+        let views = vec![std::array::from_fn(Entry::empty); VIEWS];
         Self { views, local: Vec::new(), global: Vec::new(), large: LargePages::default() }
     }
 
@@ -121,7 +149,7 @@ impl Tlb {
     #[inline(always)]
     #[must_use]
     pub fn entry(&self, view: usize, addr: u64) -> &Entry {
-        &self.views[view % VIEWS][(addr >> 12) as usize % ENTRIES]
+        &self.views[view % VIEWS][slot(addr)]
     }
 
     /// Address of the first entry of the first view; the views follow each other and never move.
@@ -132,7 +160,7 @@ impl Tlb {
 
     /// Stores a translation of the page of `addr`.
     pub fn fill(&mut self, view: usize, addr: u64, mut entry: Entry) {
-        let (view, index) = (view % VIEWS, (addr >> 12) as usize % ENTRIES);
+        let (view, index) = (view % VIEWS, slot(addr));
         let slot = &mut self.views[view][index];
         let (list, mark) = if entry.place & GLOBAL == 0 {
             (&mut self.local, LISTED_LOCAL)
@@ -149,7 +177,7 @@ impl Tlb {
 
     /// Gives the writable entry of `addr` its tag for writes.
     pub fn open_writes(&mut self, view: usize, addr: u64) {
-        let slot = &mut self.views[view % VIEWS][(addr >> 12) as usize % ENTRIES];
+        let slot = &mut self.views[view % VIEWS][slot(addr)];
         debug_assert!(slot.writable() && slot.is_of(addr & PAGE_MASK));
         slot.write = addr & PAGE_MASK;
     }
@@ -157,7 +185,7 @@ impl Tlb {
     /// Forgets every translation.
     pub fn flush_all(&mut self) {
         for (view, index) in self.local.drain(..).chain(self.global.drain(..)) {
-            self.views[view as usize][index as usize] = Entry::EMPTY;
+            self.views[view as usize][index as usize] = Entry::empty(index as usize);
         }
         self.large = LargePages::default();
     }
@@ -168,7 +196,7 @@ impl Tlb {
             let slot = &mut self.views[view as usize][index as usize];
             slot.place &= !LISTED_LOCAL;
             if slot.place & GLOBAL == 0 {
-                slot.clear();
+                slot.clear(index as usize);
             }
         }
     }
@@ -179,13 +207,13 @@ impl Tlb {
             for &(view, index) in self.local.iter().chain(&self.global) {
                 let slot = &mut self.views[view as usize][index as usize];
                 if slot.covers(addr) {
-                    slot.clear();
+                    slot.clear(index as usize);
                 }
             }
             return;
         }
         for view in &mut self.views {
-            view[(addr >> 12) as usize % ENTRIES].clear();
+            view[slot(addr)].clear(slot(addr));
         }
     }
 
@@ -194,7 +222,7 @@ impl Tlb {
         for &(view, index) in self.local.iter().chain(&self.global) {
             let slot = &mut self.views[view as usize][index as usize];
             if slot.phys() == phys & PAGE_MASK {
-                slot.write = INVALID;
+                slot.write = invalid(index as usize);
             }
         }
     }
@@ -252,7 +280,7 @@ mod tests {
         let mut t = Tlb::new();
         t.fill(0, 0xb_8000, Entry::slow(0xb_8000, 0xb_8000, PAGE, true, true));
         let e = *t.entry(0, 0xb_8123);
-        assert!(e.is_of(0xb_8000) && !e.is_of(0xb_9000) && e.read != 0xb_8000 && e.write == INVALID);
+        assert!(e.is_of(0xb_8000) && !e.is_of(0xb_9000) && e.read != 0xb_8000 && e.write == invalid(1));
         assert_eq!((e.phys(), e.writable()), (0xb_8000, true));
         assert!(!Entry::EMPTY.is_of(0));
         t.flush_page(0xb_8000);
@@ -267,6 +295,6 @@ mod tests {
         assert_eq!(t.entry(0, 0x1000).write, 0x1000);
         t.protect_page(0x5123);
         let e = t.entry(0, 0x1000);
-        assert!(e.write == INVALID && e.read == 0x1000 && e.writable() && e.phys() == 0x5000);
+        assert!(e.write == invalid(1) && e.read == 0x1000 && e.writable() && e.phys() == 0x5000);
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn load<G: Guest, const KIND: u8, const S: usize, const FORM: u8>(
     if tag != addr.wrapping_add(S as u64 - 1) & PAGE_MASK {
         return load_slow::<G, KIND, S, FORM>(g, bus, op, rest);
     }
-    let v = read_host(addr.wrapping_add(e.addend) as usize, S);
+    let v = read_host(e.host_at(addr), S);
     deliver::<KIND, S>(core, op.dst, v);
     next(g, bus, rest)
 }
@@ -134,7 +134,7 @@ pub(super) fn store<G: Guest, const S: usize, const FORM: u8, const IMM: bool>(
         return store_slow::<G, S, FORM, IMM>(g, bus, op, rest);
     }
     let v = if IMM { op.imm2 } else { get(core, op.dst) };
-    write_host(addr.wrapping_add(e.addend) as usize, S, v);
+    write_host(e.host_at(addr), S, v);
     next(g, bus, rest)
 }
 

@@ -228,6 +228,22 @@ impl Cond {
 /// Arguments and result are what the instruction needs them to be.
 pub type Helper<G> = fn(&mut G, &mut dyn crate::Bus, u64, u64) -> Result<u64, <G as Guest>::Fault>;
 
+/// What a [`Op::Quick`] computes, for back ends that can do it without a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    /// rDX:rAX divided by a (D or Q): quotient in rAX, remainder in rDX; faults when a is zero or the quotient too big.
+    Divide {
+        /// Two's complement operands.
+        signed: bool,
+        /// Width of the divisor.
+        size: Size,
+    },
+    /// dst = all ones when a is negative, else zero.
+    SignMask,
+    /// dst = (a >> b, signed) << (b - 3), b a constant.
+    BitOffset,
+}
+
 /// One operation.
 #[allow(missing_docs)]
 #[derive(Debug)]
@@ -280,6 +296,8 @@ pub enum Op<G: Guest> {
     Vector { helper: Helper<G>, operands: u64, mem: Option<Mem>, faults: bool, flags: bool },
     /// dst = helper(a, b).
     Call { helper: Helper<G>, dst: Reg, a: Val, b: Val },
+    /// As Call. A back end may do what `quick` says itself where it is sure that nothing faults.
+    Quick { quick: Quick, helper: Helper<G>, dst: Reg, a: Val, b: Val },
     /// Sets pc to `next`, calls the helper (which may change pc, mode, anything), leaves the block.
     CallLeave { helper: Helper<G>, a: Val, b: Val, next: u64 },
     /// Raises [`Guest::bad_target`] unless src is its own low `bits` bits, sign-extended.
@@ -318,6 +336,7 @@ impl<G: Guest> Op<G> {
             | Op::Lea { .. } => false,
             Op::Unary { op, .. } => matches!(op, Unary::Inc | Unary::Dec),
             Op::Vector { mem, faults, .. } => mem.is_some() || *faults,
+            Op::Quick { quick, .. } => matches!(quick, Quick::Divide { .. }),
             Op::Shift { .. }
             | Op::ShiftDouble { .. }
             | Op::Bit { .. }

@@ -1,17 +1,20 @@
-//! Arithmetic, logic, shifts, bits, moves.
+//! Arithmetic, logic, bits, moves.
 
 use super::{
-    asm::{Rm, cc, host::*},
-    emit::{Emit, Source},
-    flags::{C, exact_after},
-    frame::{FLAG_C, FLAG_Z},
-    thunks::BASE,
+    asm::{Rm, cc},
+    emit::{Emit, Slow},
+    flags::{C, Z, exact_after},
+    regs::{S0, S1, Source, file, pinned},
 };
 use crate::{
-    ir::{Alu, Bit, Cond, Op, Reg, Shift, Size, Unary, Val},
+    ir::{Alu, Bit, Cond, Helper, Op, Quick, Reg, Size, Unary, Val},
     lazy::Kind,
     x86::Cpu,
 };
+
+/// Guest rAX and rDX.
+const ACCUMULATOR: Reg = Reg(0);
+const DATA: Reg = Reg(2);
 
 /// Number in the host's opcode map, and what pends afterwards.
 fn alu_number(op: Alu) -> (u8, Kind) {
@@ -37,37 +40,41 @@ fn fits(size: Size, v: u64) -> Option<i32> {
 }
 
 impl Emit<'_> {
-    /// Emits `op`; `false` when the interpreter has to do it.
-    pub(super) fn compute(&mut self, op: &Op<Cpu>, live: bool) -> bool {
+    /// Emits `op`; `false` when the interpreter has to do it. `rest` are the instruction's ops after it.
+    pub(super) fn compute(&mut self, op: &Op<Cpu>, rest: &[Op<Cpu>], live: bool) -> bool {
         match *op {
-            Op::Mov { size, dst, src } => self.mov(size, dst, src),
+            Op::Mov { size, dst, src } => self.mov(size, dst, src, rest),
             Op::Extend { signed, from, to, dst, src } => self.extend(signed, from, to, dst, src),
             Op::High8 { dst, src } => {
                 let s = self.read(src);
-                self.a.mov(RAX, s);
-                // movzx eax, ah
-                self.a.code.extend_from_slice(&[0x0f, 0xb6, 0xc4]);
-                self.put(Size::Q, dst, RAX);
+                let d = self.write(dst);
+                self.a.mov(d, s);
+                self.a.shift_imm(5, Size::D, d, 8);
+                self.a.movzx(Size::B, d, Rm::Reg(d));
+                self.exact = 0;
             }
             Op::SetHigh8 { dst, src } => {
-                let s = self.read(src);
+                let s = self.in_scratch(S1, src);
                 let d = self.update(dst);
-                self.a.mov(RCX, s);
-                self.a.mov(RAX, d);
-                // mov ah, cl
-                self.a.code.extend_from_slice(&[0x88, 0xcc]);
-                self.a.mov(d, RAX);
+                if s == d {
+                    self.a.mov(S1, s);
+                }
+                let s = if s == d { S1 } else { s };
+                self.a.shift_imm(1, Size::Q, d, 8);
+                self.a.store(Size::B, Rm::Reg(d), s);
+                self.a.shift_imm(0, Size::Q, d, 8);
+                self.exact = 0;
             }
             Op::Bswap { size, dst, src } => {
                 if size < Size::D {
                     return false;
                 }
                 let s = self.read(src);
-                self.a.mov(RAX, s);
-                self.a.bswap(size, RAX);
-                self.put(size, dst, RAX);
+                let d = self.write(dst);
+                self.a.load(size, d, Rm::Reg(s));
+                self.a.bswap(size, d);
             }
-            Op::Alu { op, size, dst, a, b, flags } => self.alu(op, size, dst, a, b, flags),
+            Op::Alu { op, size, dst, a, b, flags } => return self.alu(op, size, dst, a, b, flags),
             Op::Unary { op, size, dst, a, flags: _ } => self.unary(op, size, dst, a, live),
             Op::Shift { op, size, dst, a, count } => return self.shift(op, size, dst, a, count, live),
             Op::ShiftDouble { left, size, dst, a, b, count } => {
@@ -79,15 +86,16 @@ impl Emit<'_> {
             }
             Op::Bit { op, size, dst, a, index } => return self.bit(op, size, dst, a, index, live),
             Op::BitScan { reverse, size, dst, src } => self.bit_scan(reverse, size, dst, src, live),
-            Op::SetCond { cond, dst } => self.set_cond(cond, dst),
+            Op::Popcnt { size, dst, src } => return self.popcnt(size, dst, src, live),
+            Op::SetCond { cond, dst } => self.set_cond(cond, dst, rest),
             Op::CondMov { cond, size, dst, src } => return self.cond_mov(cond, size, dst, src),
             _ => return false,
         }
         true
     }
 
-    fn mov(&mut self, size: Size, dst: Reg, src: Val) {
-        if dst == Reg::SINK {
+    fn mov(&mut self, size: Size, dst: Reg, src: Val, rest: &[Op<Cpu>]) {
+        if dst == Reg::SINK || self.is_count(dst, src, rest) {
             return;
         }
         match (self.source(src), size) {
@@ -99,11 +107,15 @@ impl Emit<'_> {
                 let d = self.write(dst);
                 self.a.mov_imm(d, v & size.mask());
             }
-            (Source::Host(h), Size::Q) => {
-                let d = self.write(dst);
-                self.a.mov(d, h);
-            }
             (Source::Host(h), _) => self.put(size, dst, h),
+            (Source::File(r), Size::B | Size::W) => {
+                let d = self.update(dst);
+                self.a.load(size, d, file(r));
+            }
+            (Source::File(r), Size::D | Size::Q) => {
+                let d = self.write(dst);
+                self.a.load(size, d, file(r));
+            }
         }
     }
 
@@ -111,24 +123,56 @@ impl Emit<'_> {
         if dst == Reg::SINK {
             return;
         }
-        let s = self.read(src);
+        let s = self.look(src);
         let d = self.write(dst);
         if signed {
-            self.a.movsx(from, to, d, Rm::Reg(s));
+            self.a.movsx(from, to, d, s);
         } else {
-            self.a.movzx(from.min(to), d, Rm::Reg(s));
+            self.a.movzx(from.min(to), d, s);
         }
     }
 
-    fn alu(&mut self, op: Alu, size: Size, dst: Reg, a: Reg, b: Val, flags: bool) {
-        let (number, kind) = alu_number(op);
-        let carries = matches!(op, Alu::Adc | Alu::Sbb);
-        if carries {
-            self.prepare_flags(C);
+    /// reg = reg OP `b` with a constant that need not fit an instruction.
+    fn apply(&mut self, number: u8, size: Size, to: u8, b: Source) {
+        match b {
+            Source::Host(s) => self.a.alu(number, size, to, Rm::Reg(s)),
+            Source::File(r) => self.a.alu(number, size, to, file(r)),
+            Source::Imm(v) => match fits(size, v) {
+                Some(v) => self.a.alu_imm(number, size, Rm::Reg(to), v),
+                None => {
+                    self.open = None;
+                    self.a.mov_imm(S0, v);
+                    self.a.alu(number, size, to, Rm::Reg(S0));
+                }
+            },
         }
-        let h = self.read(a);
-        let mut b = self.source(b);
-        let logic = kind == Kind::Logic;
+    }
+
+    fn alu(&mut self, op: Alu, size: Size, dst: Reg, a: Reg, b: Val, flags: bool) -> bool {
+        let (number, kind) = alu_number(op);
+        if !flags && self.sum(op, size, dst, a, b) {
+            return true;
+        }
+        let carries = matches!(op, Alu::Adc | Alu::Sbb);
+        if carries && dst != a {
+            return false;
+        }
+        if dst == Reg::SINK && !carries {
+            self.compare(number, kind, size, a, b, flags);
+            return true;
+        }
+        // The result is computed in place, unless its place is also the second operand.
+        let aliased = b == Val::Reg(dst) && a != dst;
+        let to = if dst == a {
+            self.update(dst)
+        } else {
+            let from = self.look(a);
+            let to = if aliased || dst == Reg::SINK || size < Size::D { S1 } else { self.write(dst) };
+            self.a.load(Size::Q, to, from);
+            self.s1_busy = to == S1;
+            to
+        };
+        let b = self.source(b);
         if carries {
             // Before the operands are kept: it may need those of the operation that made the carry.
             self.host_carry();
@@ -136,221 +180,183 @@ impl Emit<'_> {
                 self.keep_carry();
             }
         }
-        if flags && !logic {
-            self.keep_a(Source::Host(h));
+        if flags && kind != Kind::Logic {
+            self.keep_a(Source::Host(to));
             self.keep_b(b);
         }
-        if let Source::Imm(v) = b
-            && fits(size, v).is_none()
-        {
-            self.a.mov_imm(RDX, v);
-            b = Source::Host(RDX);
+        self.apply(number, size, to, b);
+        if flags && kind == Kind::Logic {
+            self.keep_a(Source::Host(to));
         }
-        let compares = dst == Reg::SINK && matches!(op, Alu::Sub);
-        // Where the result goes: in place, or by way of RAX.
-        let in_place = dst == a && dst != Reg::SINK;
-        let at = if in_place {
-            self.update(dst)
-        } else if compares {
-            h
-        } else {
-            self.a.mov(RAX, h);
-            RAX
-        };
-        let number = if compares { 7 } else { number };
-        match b {
-            Source::Host(s) => self.a.alu(number, size, at, Rm::Reg(s)),
-            Source::Imm(v) => self.a.alu_imm(number, size, Rm::Reg(at), fits(size, v).unwrap_or(0)),
-        }
-        if flags && logic {
-            self.keep_a(Source::Host(at));
-        }
-        if !in_place && !compares {
-            self.put(size, dst, RAX);
+        if to == S1 && dst != a {
+            self.put(size, dst, S1);
         }
         self.exact = 0;
         if flags {
             self.set_pending(kind, size, 0);
             self.exact = exact_after(kind, size, 0);
         }
+        true
+    }
+
+    /// An addition without flags as an address; host flags stay as they are.
+    fn sum(&mut self, op: Alu, size: Size, dst: Reg, a: Reg, b: Val) -> bool {
+        if size < Size::D || dst == Reg::SINK {
+            return false;
+        }
+        let disp = match (op, b) {
+            (Alu::Add, Val::Imm(v)) => fits(size, v),
+            (Alu::Sub, Val::Imm(v)) => fits(size, v.wrapping_neg()),
+            (Alu::Add, Val::Reg(r)) => {
+                let (Some(x), Some(y)) = (self.host(a), self.host(r)) else { return false };
+                // The sum is read before its place is written, so that may be theirs.
+                self.held = 0;
+                let d = self.write(dst);
+                self.a.lea(size, d, Rm::Index(x, y, 0, 0));
+                return true;
+            }
+            _ => None,
+        };
+        let Some(disp) = disp else { return false };
+        let x = self.read(a);
+        let d = self.write(dst);
+        self.a.lea(size, d, Rm::Base(x, disp));
+        true
+    }
+
+    /// An operation whose result goes nowhere.
+    fn compare(&mut self, number: u8, kind: Kind, size: Size, a: Reg, b: Val, flags: bool) {
+        if !flags {
+            return;
+        }
+        let same = b == Val::Reg(a);
+        // S1 may hold the other operand.
+        let h = match self.host(a) {
+            Some(h) => h,
+            None => self.read(a),
+        };
+        let b = self.source(b);
+        match kind {
+            Kind::Sub => {
+                self.keep_a(Source::Host(h));
+                self.keep_b(b);
+                self.apply(7, size, h, b);
+            }
+            Kind::Logic if same => {
+                self.keep_a(Source::Host(h));
+                self.a.test(size, Rm::Reg(h), h);
+            }
+            _ => {
+                if kind != Kind::Logic {
+                    self.keep_a(Source::Host(h));
+                    self.keep_b(b);
+                }
+                self.open = None;
+                let to = if h == S1 { S1 } else { S0 };
+                if let Source::Imm(v) = b
+                    && fits(size, v).is_none()
+                {
+                    // Needs both scratch registers.
+                    let h = if h == S1 { S1 } else { h };
+                    self.a.mov_imm(S0, v);
+                    self.a.alu(number, size, S0, Rm::Reg(h));
+                    self.keep_a(Source::Host(S0));
+                } else {
+                    self.a.mov(to, h);
+                    self.apply(number, size, to, b);
+                    if kind == Kind::Logic {
+                        self.keep_a(Source::Host(to));
+                    }
+                }
+            }
+        }
+        self.set_pending(kind, size, 0);
+        self.exact = exact_after(kind, size, 0);
     }
 
     fn unary(&mut self, op: Unary, size: Size, dst: Reg, a: Reg, live: bool) {
         let step = matches!(op, Unary::Inc | Unary::Dec);
         if step && live {
-            self.prepare_flags(C);
+            self.host_carry();
+            self.keep_carry();
         }
-        let h = self.read(a);
-        self.a.mov(RAX, h);
+        let to = if dst == a {
+            self.update(dst)
+        } else {
+            let from = self.look(a);
+            self.a.load(Size::Q, S1, from);
+            S1
+        };
         match op {
-            Unary::Not => {
-                // NOT changes no flags, the host's neither.
-                self.a.unary(2, size, Rm::Reg(RAX));
-                return self.put(size, dst, RAX);
-            }
+            // NOT changes no flags, the host's neither.
+            Unary::Not => self.a.unary(2, size, Rm::Reg(to)),
             Unary::Neg => {
                 if live {
                     self.keep_a(Source::Imm(0));
-                    self.keep_b(Source::Host(h));
+                    self.keep_b(Source::Host(to));
                 }
-                self.a.unary(3, size, Rm::Reg(RAX));
+                self.a.unary(3, size, Rm::Reg(to));
             }
             Unary::Inc | Unary::Dec => {
                 if live {
-                    self.host_carry();
-                    self.keep_carry();
-                    self.keep_a(Source::Host(h));
+                    self.keep_a(Source::Host(to));
                 }
-                self.a.step(u8::from(op == Unary::Dec), size, Rm::Reg(RAX));
+                self.a.step(u8::from(op == Unary::Dec), size, Rm::Reg(to));
             }
         }
-        self.put(size, dst, RAX);
+        if dst != a {
+            self.put(size, dst, S1);
+        }
+        let kind = match op {
+            Unary::Not => return,
+            Unary::Inc => Kind::Inc,
+            Unary::Dec => Kind::Dec,
+            Unary::Neg => Kind::Sub,
+        };
         self.exact = 0;
         if live {
-            let kind = match op {
-                Unary::Inc => Kind::Inc,
-                Unary::Dec => Kind::Dec,
-                Unary::Neg | Unary::Not => Kind::Sub,
-            };
             self.set_pending(kind, size, 0);
             self.exact = exact_after(kind, size, 0);
         }
     }
 
-    fn shift(&mut self, op: Shift, size: Size, dst: Reg, a: Reg, count: Val, live: bool) -> bool {
-        let number = match op {
-            Shift::Rol => 0,
-            Shift::Ror => 1,
-            Shift::Shl => 4,
-            Shift::Shr => 5,
-            Shift::Sar => 7,
-            Shift::Rcl | Shift::Rcr => return false,
-        };
-        let kind = match op {
-            Shift::Shl => Some(Kind::Shl),
-            Shift::Shr => Some(Kind::Shr),
-            Shift::Sar => Some(Kind::Sar),
-            Shift::Rol | Shift::Ror | Shift::Rcl | Shift::Rcr => None,
-        };
-        let mask = if size == Size::Q { 63 } else { 31 };
-        match (count, kind) {
-            (Val::Imm(n), _) if n & mask == 0 => {
-                let h = self.read(a);
-                self.a.mov(RAX, h);
-                self.put(size, dst, RAX);
-            }
-            (Val::Imm(n), Some(kind)) => {
-                let n = (n & mask) as u8;
-                let h = self.read(a);
-                if live {
-                    self.keep_a(Source::Host(h));
-                    self.keep_b(Source::Imm(u64::from(n)));
-                }
-                self.a.mov(RAX, h);
-                self.a.shift_imm(number, size, RAX, n);
-                self.put(size, dst, RAX);
-                self.exact = 0;
-                if live {
-                    self.set_pending(kind, size, n);
-                    self.exact = exact_after(kind, size, n);
-                }
-            }
-            (Val::Imm(n), None) => {
-                if live {
-                    self.settle();
-                }
-                let h = self.read(a);
-                self.a.mov(RAX, h);
-                self.a.shift_imm(number, size, RAX, (n & mask) as u8);
-                self.put(size, dst, RAX);
-                self.exact = 0;
-                if live {
-                    self.rotated(op, size);
-                }
-            }
-            (Val::Reg(_), None) if live => return false,
-            (Val::Reg(r), kind) => {
-                let h = self.read(a);
-                let n = self.read(r);
-                self.a.mov(RCX, n);
-                self.a.mov(RAX, h);
-                if let (true, Some(kind)) = (live, kind) {
-                    self.a.alu_imm(4, Size::D, Rm::Reg(RCX), mask as i32);
-                    let none = self.a.jcc(cc::E);
-                    self.keep_a(Source::Host(RAX));
-                    self.keep_b(Source::Host(RCX));
-                    self.maybe_pending(kind, size);
-                    self.a.bind(none);
-                }
-                self.a.shift_cl(number, size, RAX);
-                self.put(size, dst, RAX);
-                self.exact = 0;
-            }
-        }
-        true
-    }
-
-    /// CF and OF of a rotation whose result is in RAX, into the settled words: the two top bits of the word.
-    fn rotated(&mut self, op: Shift, size: Size) {
-        self.a.mov(RCX, RAX);
-        if op == Shift::Rol {
-            self.a.shift_imm(1, size, RCX, 1);
-        }
-        if size != Size::Q {
-            self.a.shift_imm(4, Size::Q, RCX, (64 - size.bits()) as u8);
-        }
-        self.a.store(Size::Q, Rm::Base(BASE, FLAG_C), RCX);
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn shift_double(
-        &mut self,
-        left: bool,
-        size: Size,
-        dst: Reg,
-        a: Reg,
-        b: Reg,
-        count: Val,
-        live: bool,
-    ) -> bool {
-        let Val::Imm(n) = count else { return false };
-        let n = n & if size == Size::Q { 63 } else { 31 };
-        if live || n == 0 || size < Size::D {
-            return false;
-        }
-        let (a, b) = (self.read(a), self.read(b));
-        self.a.mov(RAX, a);
-        self.a.shift_double_imm(left, size, RAX, b, n as u8);
-        self.put(size, dst, RAX);
-        self.exact = 0;
-        true
-    }
-
     fn imul(&mut self, size: Size, dst: Reg, a: Reg, b: Val, live: bool) -> bool {
-        if size == Size::B {
+        let odd = matches!(b, Val::Imm(v) if fits(size, v).is_none());
+        if size == Size::B || odd {
             return false;
         }
-        let h = self.read(a);
-        let b = self.source(b);
         if live {
-            self.keep_a(Source::Host(h));
+            let (a, b) = (self.source(Val::Reg(a)), self.source(b));
+            self.keep_a(a);
             self.keep_b(b);
         }
         match b {
-            Source::Host(s) => {
-                self.a.mov(RAX, h);
-                self.a.imul(size, RAX, Rm::Reg(s));
+            Val::Imm(v) => {
+                let from = self.look(a);
+                let d = if size == Size::W { self.update(dst) } else { self.write(dst) };
+                self.a.imul_imm(size, d, from, fits(size, v).unwrap_or(0));
             }
-            Source::Imm(v) => {
-                self.a.mov_imm(RAX, v);
-                self.a.imul(size, RAX, Rm::Reg(h));
+            Val::Reg(r) if dst == a => {
+                let from = self.look(r);
+                let d = self.update(dst);
+                self.a.imul(size, d, from);
+            }
+            Val::Reg(r) => {
+                let from = self.look(a);
+                self.a.load(Size::Q, S1, from);
+                let from = self.look(r);
+                self.a.imul(size, S1, from);
+                self.put(size, dst, S1);
             }
         }
-        self.put(size, dst, RAX);
+        self.product(Kind::Imul, size, live)
+    }
+
+    fn product(&mut self, kind: Kind, size: Size, live: bool) -> bool {
         self.exact = 0;
         if live {
-            self.set_pending(Kind::Imul, size, 0);
-            self.exact = exact_after(Kind::Imul, size, 0);
+            self.set_pending(kind, size, 0);
+            self.exact = exact_after(kind, size, 0);
         }
         true
     }
@@ -364,102 +370,103 @@ impl Emit<'_> {
         b: Reg,
         live: bool,
     ) -> bool {
-        if size == Size::B {
+        if size == Size::B || (lo, hi, a) != (ACCUMULATOR, DATA, ACCUMULATOR) {
             return false;
         }
-        let (a, b) = (self.read(a), self.read(b));
         if live {
-            self.keep_a(Source::Host(a));
-            self.keep_b(Source::Host(b));
+            let (a, b) = (self.source(Val::Reg(a)), self.source(Val::Reg(b)));
+            self.keep_a(a);
+            self.keep_b(b);
         }
-        self.a.mov(RAX, a);
-        self.a.unary(if signed { 5 } else { 4 }, size, Rm::Reg(b));
-        self.put(size, lo, RAX);
-        self.put(size, hi, RDX);
-        self.exact = 0;
-        if live {
-            let kind = if signed { Kind::Imul } else { Kind::Mul };
-            self.set_pending(kind, size, 0);
-            self.exact = exact_after(kind, size, 0);
-        }
-        true
+        let b = self.look(b);
+        self.a.unary(if signed { 5 } else { 4 }, size, b);
+        self.product(if signed { Kind::Imul } else { Kind::Mul }, size, live)
     }
 
     fn bit(&mut self, op: Bit, size: Size, dst: Reg, a: Reg, index: Val, live: bool) -> bool {
-        if size == Size::B {
+        if size == Size::B || dst != a {
             return false;
         }
-        if live {
-            self.settle();
-        }
-        let h = self.read(a);
         let index = match index {
             Val::Imm(i) => Source::Imm(i & u64::from(size.bits() - 1)),
             Val::Reg(r) => Source::Host(self.read(r)),
         };
-        self.exact = 0;
+        let to = if op == Bit::Test { self.read(a) } else { self.update(a) };
         if live {
-            self.carry_bit(size, h, index);
+            self.set_apart(C);
         }
         let number = match op {
-            Bit::Test => return true,
+            Bit::Test => 4,
             Bit::Set => 5,
             Bit::Reset => 6,
             Bit::Complement => 7,
         };
-        self.a.mov(RAX, h);
         match index {
-            Source::Imm(i) => self.a.bit_imm(number, size, Rm::Reg(RAX), i as u8),
-            Source::Host(s) => self.a.bit_reg(number, size, RAX, s),
+            Source::Imm(i) => self.a.bit_imm(number, size, Rm::Reg(to), i as u8),
+            Source::Host(s) => self.a.bit_reg(number, size, to, s),
+            Source::File(_) => return false,
         }
-        self.put(size, dst, RAX);
+        self.exact = 0;
+        if live {
+            self.keep_apart(C);
+            self.exact = C;
+        }
         true
     }
 
-    /// CF in the settled words = bit `index` of `h`; OF stays.
-    fn carry_bit(&mut self, size: Size, h: u8, index: Source) {
-        self.overflow();
-        self.a.mov(RDX, RCX);
-        self.a.mov(RAX, h);
-        match index {
-            Source::Imm(i) => self.a.shift_imm(5, Size::Q, RAX, i as u8),
-            Source::Host(s) => {
-                self.a.mov(RCX, s);
-                self.a.alu_imm(4, Size::D, Rm::Reg(RCX), size.bits() as i32 - 1);
-                self.a.shift_cl(5, Size::Q, RAX);
-            }
-        }
-        self.a.shift_imm(4, Size::Q, RAX, 63);
-        self.a.alu(6, Size::Q, RDX, Rm::Reg(RAX));
-        self.a.shift_imm(5, Size::Q, RDX, 1);
-        self.a.alu(1, Size::Q, RAX, Rm::Reg(RDX));
-        self.a.store(Size::Q, Rm::Base(BASE, FLAG_C), RAX);
-    }
-
     fn bit_scan(&mut self, reverse: bool, size: Size, dst: Reg, src: Reg, live: bool) {
+        let s = self.look(src);
+        self.open = None;
+        self.a.movzx(size, S0, s);
+        let d = if dst == Reg::SINK { S1 } else { self.update(dst) };
         if live {
-            self.settle();
+            self.set_apart(Z);
         }
-        let s = self.read(src);
-        self.a.movzx(size, RAX, Rm::Reg(s));
+        self.a.bit_scan(reverse, Size::Q, S0, Rm::Reg(S0));
         if live {
-            self.a.store(Size::Q, Rm::Base(BASE, FLAG_Z), RAX);
+            self.keep_apart(Z);
         }
-        let d = if dst == Reg::SINK { RCX } else { self.update(dst) };
-        self.a.test(Size::Q, Rm::Reg(RAX), RAX);
-        let zero = self.a.jcc(cc::E);
-        self.a.bit_scan(reverse, Size::Q, RAX, Rm::Reg(RAX));
-        if size >= Size::D {
-            self.a.mov(d, RAX);
-        } else {
-            self.a.store(size, Rm::Reg(d), RAX);
-        }
-        self.a.bind(zero);
-        self.exact = 0;
+        // A source of zero leaves the whole destination as it was.
+        self.a.cmov(
+            cc::NE,
+            size.max(Size::W).max(if size >= Size::D { Size::Q } else { size }),
+            d,
+            Rm::Reg(S0),
+        );
+        self.exact = if live { Z } else { 0 };
     }
 
-    fn set_cond(&mut self, cond: Cond, dst: Reg) {
+    fn popcnt(&mut self, size: Size, dst: Reg, src: Reg, live: bool) -> bool {
+        if !self.t.popcnt || size == Size::B || dst == Reg::SINK {
+            return false;
+        }
+        let s = self.look(src);
+        self.a.movzx(size, S1, s);
+        if live {
+            self.keep_a(Source::Host(S1));
+        }
+        self.a.popcnt(Size::Q, S1, Rm::Reg(S1));
+        self.put(size, dst, S1);
+        self.exact = 0;
+        if live {
+            self.set_pending(Kind::Popcnt, Size::Q, 0);
+            self.exact = exact_after(Kind::Popcnt, Size::Q, 0);
+        }
+        true
+    }
+
+    fn set_cond(&mut self, cond: Cond, dst: Reg, rest: &[Op<Cpu>]) {
         let cc = self.condition(cond);
+        // A temporary that is only moved on to a register's low byte.
+        if let [Op::Mov { size: Size::B, dst: to, src: Val::Reg(from) }] = *rest
+            && from == dst
+            && dst >= Reg::TEMP
+        {
+            let d = self.update(to);
+            self.a.setcc(cc, Rm::Reg(d));
+            self.skip = 1;
+            return;
+        }
         if dst == Reg::SINK {
             return;
         }
@@ -472,9 +479,77 @@ impl Emit<'_> {
             return false;
         }
         let cc = self.condition(cond);
-        let s = self.read(src);
+        let s = self.look(src);
         let d = self.update(dst);
-        self.a.cmov(cc, size, d, Rm::Reg(s));
+        self.a.cmov(cc, size, d, s);
         true
+    }
+
+    /// Emits what a call would do, with the call beside it for what may fault. `false` when only the call will do.
+    pub(super) fn quick(&mut self, quick: Quick, helper: Helper<Cpu>, dst: Reg, a: Val, b: Val) -> bool {
+        match (quick, a, b) {
+            (Quick::SignMask, Val::Reg(r), _) => {
+                let at = self.look(r);
+                let d = self.write(dst);
+                self.a.load(Size::Q, d, at);
+                self.a.shift_imm(7, Size::Q, d, 63);
+                self.exact = 0;
+            }
+            (Quick::BitOffset, Val::Reg(r), Val::Imm(log2)) => {
+                let at = self.look(r);
+                let d = self.write(dst);
+                self.a.load(Size::Q, d, at);
+                self.a.shift_imm(7, Size::Q, d, log2 as u8);
+                self.a.shift_imm(4, Size::Q, d, log2 as u8 - 3);
+                self.exact = 0;
+            }
+            (Quick::Divide { signed, size }, Val::Reg(r), _) => self.divide(signed, size, helper, r),
+            _ => return false,
+        }
+        true
+    }
+
+    fn slow_call(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, a: Source) {
+        let mut site = self.site;
+        site.dst = Reg::SINK.0;
+        self.slow(from, self.slots, site, Slow::Call { helper, a, word: self.word });
+    }
+
+    /// A division of which no check fails here is done by the host; the others are left to the helper.
+    fn divide(&mut self, signed: bool, size: Size, helper: Helper<Cpu>, by: Reg) {
+        let (Some(low), Some(high)) = (pinned(ACCUMULATOR), pinned(DATA)) else { return };
+        // A register: the slow path finds the divisor there, too.
+        let d = self.read(by);
+        self.open = None;
+        if signed {
+            // The dividend is the sign-extended rAX, the divisor neither 0 nor -1.
+            self.a.load(size, S0, Rm::Reg(low));
+            self.a.shift_imm(7, size, S0, size.bits() as u8 - 1);
+            self.a.alu(7, size, S0, Rm::Reg(high));
+            let wide = self.a.jcc(cc::NE);
+            self.slow_divide(wide, helper, d);
+            self.a.lea(size, S0, Rm::Base(d, 1));
+            self.a.alu_imm(7, size, Rm::Reg(S0), 1);
+            let odd = self.a.jcc(cc::BE);
+            let at = self.cold.len();
+            self.slow_divide(odd, helper, d);
+            self.a.unary(7, size, Rm::Reg(d));
+            let back = self.a.here();
+            self.cold[at - 1].back = back;
+            self.cold[at].back = back;
+        } else {
+            // Fits when the upper half is below the divisor, which is then not zero.
+            self.a.alu(7, size, high, Rm::Reg(d));
+            let big = self.a.jcc(cc::AE);
+            let at = self.cold.len();
+            self.slow_divide(big, helper, d);
+            self.a.unary(6, size, Rm::Reg(d));
+            self.cold[at].back = self.a.here();
+        }
+        self.exact = 0;
+    }
+
+    fn slow_divide(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, by: u8) {
+        self.slow_call(from, helper, Source::Host(by));
     }
 }

@@ -22,11 +22,17 @@ pub(super) mod host {
     pub const R15: u8 = 15;
 }
 
-/// Condition codes beyond those that the IR names, by encoding.
+/// Condition codes, by encoding.
 pub(super) mod cc {
+    pub const O: u8 = 0;
+    pub const B: u8 = 2;
     pub const E: u8 = 4;
     pub const NE: u8 = 5;
+    pub const AE: u8 = 3;
+    pub const BE: u8 = 6;
+    pub const A: u8 = 7;
     pub const S: u8 = 8;
+    pub const NP: u8 = 11;
 }
 
 /// The second operand of an instruction with a ModRM byte.
@@ -55,7 +61,7 @@ pub(super) struct Asm {
 
 impl Asm {
     pub fn new(origin: u64) -> Self {
-        Self { code: Vec::with_capacity(1024), origin }
+        Self { code: Vec::new(), origin }
     }
 
     pub fn here(&self) -> usize {
@@ -192,6 +198,18 @@ impl Asm {
         self.encode(size, None, &[opcode], reg, rm, if size == Size::B { 3 } else { 0 });
     }
 
+    /// rm = rm OP reg.
+    pub fn alu_to(&mut self, op: u8, size: Size, rm: Rm, reg: u8) {
+        let opcode = op << 3 | u8::from(size != Size::B);
+        self.encode(size, None, &[opcode], reg, rm, if size == Size::B { 3 } else { 0 });
+    }
+
+    /// TEST rm, constant.
+    pub fn test_imm(&mut self, size: Size, rm: Rm, v: i32) {
+        self.encode(size, None, &[Self::sized(size, 0xf7)], 0, rm, if size == Size::B { 2 } else { 0 });
+        self.immediate(size, v);
+    }
+
     /// rm = rm OP constant.
     pub fn alu_imm(&mut self, op: u8, size: Size, rm: Rm, v: i32) {
         let bytes = if size == Size::B { 2 } else { 0 };
@@ -212,7 +230,12 @@ impl Asm {
         self.encode(size, None, &[Self::sized(size, 0x85)], reg, rm, if size == Size::B { 3 } else { 0 });
     }
 
-    /// The one-operand group F6/F7: NOT 2, NEG 3, MUL 4, IMUL 5.
+    /// Exchanges two registers.
+    pub fn xchg(&mut self, a: u8, b: u8) {
+        self.encode(Size::Q, None, &[0x87], a, Rm::Reg(b), 0);
+    }
+
+    /// The one-operand group F6/F7: NOT 2, NEG 3, MUL 4, IMUL 5, DIV 6, IDIV 7.
     pub fn unary(&mut self, op: u8, size: Size, rm: Rm) {
         self.encode(size, None, &[Self::sized(size, 0xf7)], op, rm, if size == Size::B { 2 } else { 0 });
     }
@@ -233,6 +256,11 @@ impl Asm {
     pub fn shift_cl(&mut self, op: u8, size: Size, reg: u8) {
         let bytes = if size == Size::B { 2 } else { 0 };
         self.encode(size, None, &[Self::sized(size, 0xd3)], op, Rm::Reg(reg), bytes);
+    }
+
+    /// SHLD or SHRD by CL.
+    pub fn shift_double_cl(&mut self, left: bool, size: Size, reg: u8, from: u8) {
+        self.encode(size, None, &[0x0f, if left { 0xa5 } else { 0xad }], from, Rm::Reg(reg), 0);
     }
 
     /// SHLD or SHRD by a constant.
@@ -279,19 +307,24 @@ impl Asm {
         self.encode(size, None, &[0x0f, 0xaf], reg, rm, 0);
     }
 
-    /// CF = bit `n` of rm.
-    pub fn bt_imm(&mut self, size: Size, rm: Rm, n: u8) {
-        self.encode(size, None, &[0x0f, 0xba], 4, rm, 0);
-        self.byte(n);
+    /// reg = rm * constant, the low half.
+    pub fn imul_imm(&mut self, size: Size, reg: u8, rm: Rm, v: i32) {
+        self.encode(size, None, &[0x69], reg, rm, 0);
+        self.immediate(size, v);
     }
 
-    /// BTS 5, BTR 6, BTC 7 with a constant index.
+    /// reg = number of set bits of rm.
+    pub fn popcnt(&mut self, size: Size, reg: u8, rm: Rm) {
+        self.encode(size, Some(0xf3), &[0x0f, 0xb8], reg, rm, 0);
+    }
+
+    /// BT 4, BTS 5, BTR 6, BTC 7 with a constant index.
     pub fn bit_imm(&mut self, op: u8, size: Size, rm: Rm, n: u8) {
         self.encode(size, None, &[0x0f, 0xba], op, rm, 0);
         self.byte(n);
     }
 
-    /// BTS 5, BTR 6, BTC 7 with the index in a register.
+    /// BT 4, BTS 5, BTR 6, BTC 7 with the index in a register.
     pub fn bit_reg(&mut self, op: u8, size: Size, reg: u8, index: u8) {
         self.encode(size, None, &[0x0f, 0x83 | op << 3], index, Rm::Reg(reg), 0);
     }
@@ -324,22 +357,6 @@ impl Asm {
     /// STMXCSR.
     pub fn stmxcsr(&mut self, rm: Rm) {
         self.encode(Size::D, None, &[0x0f, 0xae], 3, rm, 0);
-    }
-
-    /// AH = SF, ZF, AF, PF, CF.
-    pub fn lahf(&mut self) {
-        self.byte(0x9f);
-    }
-
-    /// SF, ZF, AF, PF, CF = AH.
-    pub fn sahf(&mut self) {
-        self.byte(0x9e);
-    }
-
-    /// TEST of a register's low byte with a constant.
-    pub fn test_imm8(&mut self, reg: u8, v: u8) {
-        self.encode(Size::B, None, &[0xf6], 0, Rm::Reg(reg), 2);
-        self.byte(v);
     }
 
     pub fn push(&mut self, reg: u8) {
@@ -420,6 +437,18 @@ impl Asm {
         self.byte(0x3b);
         self.byte(5 | (reg & 7) << 3);
         self.relative(address);
+    }
+
+    /// reg = address in the same buffer.
+    pub fn lea_abs(&mut self, reg: u8, address: u64) {
+        self.byte(0x48 | reg >> 3 << 2);
+        self.code.extend_from_slice(&[0x8d, 5 | (reg & 7) << 3]);
+        self.relative(address);
+    }
+
+    /// Flags from the stack; flags to the stack are never needed.
+    pub fn popf(&mut self) {
+        self.byte(0x9d);
     }
 
     /// Jump through [address in the same buffer].

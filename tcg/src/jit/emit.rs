@@ -1,37 +1,25 @@
-//! One block of IR to machine code: the frame of a block, the register cache, exits, calls.
-//!
-//! Guest registers live in the register file; inside a block host registers cache them, and whatever may leave the
-//! block finds the file up to date. Host flags are used where an op follows the one that set them.
+//! One block of IR to machine code: order of things, calls, slow paths, exits.
 
 use super::{
     Inner,
-    asm::{Asm, Fixup, Rm, cc, host::*},
+    asm::{Asm, Fixup, Rm, cc, host::RCX},
     flags::Pending,
-    frame::{BIAS, PC, Site, TOKENS},
+    frame::{LAZY_WORD, PC, Site, TOKENS},
+    regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
     sse::{ColdVector, Vectors},
-    thunks::{BASE, LEFT, Thunks},
+    thunks::Thunks,
     x87::ColdX87,
 };
 use crate::{
     block::{Block, Exit},
-    ir::{Op, Reg, Size, Val},
+    ir::{Helper, Mem, Op, Reg, Size, Val},
     x86::Cpu,
 };
 
-/// Host registers that cache guest registers; those that calls keep come first.
-pub(super) const POOL: [u8; 9] = [R12, R14, R15, RSI, RDI, R8, R9, R10, R11];
-/// How many of them calls keep.
-pub(super) const KEPT: usize = 3;
-
-/// What a host register holds.
-#[derive(Clone, Copy)]
-pub(super) struct Slot {
-    pub reg: Reg,
-    pub dirty: bool,
-}
-
-/// The cache at one place in the code.
-pub(super) type Slots = [Option<Slot>; POOL.len()];
+/// Register that carries the second argument of a call.
+pub(super) const ARG: u8 = POOL[0];
+/// Register that carries what is called.
+pub(super) const TARGET: u8 = POOL[1];
 
 /// A slow path, written after the block.
 pub(super) struct Cold {
@@ -39,19 +27,25 @@ pub(super) struct Cold {
     pub back: usize,
     pub slots: Slots,
     pub vectors: Vectors,
-    pub thunk: u64,
     pub site: Site,
-    /// Where the loaded value goes.
-    pub dst: Option<u8>,
-    /// What is stored.
-    pub value: Option<Source>,
+    pub what: Slow,
+    /// A temporary that stands for CL: who leaves here for the interpreter finds it in the register file.
+    pub count: Option<Reg>,
 }
 
-/// A value ready for an instruction.
+/// What a slow path does.
 #[derive(Clone, Copy)]
-pub(super) enum Source {
-    Host(u8),
-    Imm(u64),
+pub(super) enum Slow {
+    /// Loads from the address that failed the TLB's `tag`, into `dst`.
+    Load { thunk: u64, tag: i32, dst: u8, for_write: bool },
+    /// Stores to the address that failed the TLB's `tag`.
+    Store { tag: i32, value: Source },
+    /// Stores to `mem`, whose load took a slow path too.
+    StoreBack { mem: Mem, value: Source },
+    /// Raises what a jump there raises.
+    BadTarget(Source),
+    /// Calls a helper that changes no flags and whose result goes nowhere. `word` says what pends, when known.
+    Call { helper: Helper<Cpu>, a: Source, word: Option<u32> },
 }
 
 /// A block being compiled.
@@ -59,12 +53,23 @@ pub(super) struct Emit<'a> {
     pub a: Asm,
     pub t: Thunks,
     pub slots: Slots,
-    used: [u32; POOL.len()],
-    clock: u32,
-    pinned: u16,
+    pub used: [u32; POOL.len()],
+    pub clock: u32,
+    /// Registers of the pool that the current op uses (a bit each).
+    pub held: u8,
+    /// A temporary that the next op consumes from a scratch register.
+    pub passing: Option<(Reg, u8)>,
+    /// Whether S1 holds a value of the current op.
+    pub s1_busy: bool,
+    /// Memory whose host address is in S0 (zero after a slow path), and its width.
+    pub open: Option<(Mem, Size)>,
+    /// A temporary that stands for CL.
+    pub count: Option<Reg>,
     /// Where the guest's flags are.
     pub pending: Pending,
-    /// Which guest flags the host's flags equal right now (bits of [`super::flags`]).
+    /// Flags set apart from the pending operation (bits of [`super::flags`]).
+    pub apart: u8,
+    /// Which guest flags the host's flags equal right now.
     pub exact: u8,
     /// The word in memory that says what is pending, when known.
     pub word: Option<u32>,
@@ -73,19 +78,16 @@ pub(super) struct Emit<'a> {
     pub vectors: Vectors,
     pub cold_vectors: Vec<ColdVector>,
     pub cold_x87: Vec<ColdX87>,
-    /// Whether the host has every instruction of [`super::encodings`].
-    pub native_sse: bool,
     pub site: Site,
+    /// Ops after the current one that it has dealt with.
+    pub skip: usize,
     inner: *const Inner,
     links: [u64; 2],
     /// Where an exit leads that has no link.
     stubs: [u64; 2],
-    block: &'a Block<Cpu>,
-}
-
-/// Register-file operand.
-pub(super) fn file(r: Reg) -> Rm {
-    Rm::Base(BASE, i32::from(r.0) * 8 - BIAS)
+    /// Exits' ways to their stubs, written after the block.
+    ends: Vec<(usize, u64, Option<Fixup>)>,
+    pub block: &'a Block<Cpu>,
 }
 
 /// What a slot of the instruction TLB shows.
@@ -95,7 +97,7 @@ fn token(slot: u32) -> Rm {
 
 impl<'a> Emit<'a> {
     pub fn new(
-        origin: u64,
+        a: Asm,
         t: Thunks,
         block: &'a Block<Cpu>,
         id: u32,
@@ -112,30 +114,36 @@ impl<'a> Emit<'a> {
             rest: 0,
         };
         Self {
-            a: Asm::new(origin),
+            a,
             t,
             slots: [None; POOL.len()],
             used: [0; POOL.len()],
             clock: 0,
-            pinned: 0,
+            held: 0,
+            passing: None,
+            s1_busy: false,
+            open: None,
+            count: None,
             pending: Pending::Unknown,
+            apart: 0,
             exact: 0,
             word: None,
             cold: Vec::new(),
             vectors: Vectors::default(),
             cold_vectors: Vec::new(),
             cold_x87: Vec::new(),
-            native_sse: std::arch::is_x86_feature_detected!("sse4.2"),
             site,
+            skip: 0,
             inner,
             links,
             stubs: [0; 2],
+            ends: Vec::new(),
             block,
         }
     }
 
-    /// The whole block, and where its exits lead that have no link.
-    pub fn block(mut self) -> (Vec<u8>, [u64; 2]) {
+    /// The whole block, and where its exits lead as long as they have no link.
+    pub fn block(mut self) -> (Asm, [u64; 2]) {
         let insns = i32::from(self.site.insns);
         self.a.alu_imm(5, Size::Q, Rm::Reg(LEFT), insns);
         let cut = self.a.jcc(cc::S);
@@ -148,12 +156,16 @@ impl<'a> Emit<'a> {
         for (n, insn) in self.block.insns.iter().enumerate() {
             self.site.insn = n as u8;
             self.drop_temps();
+            self.open = None;
             let end = self.block.insns.get(n + 1).map_or(self.block.ops.len(), |i| i.op as usize);
-            let first = insn.op as usize;
-            for (i, &live) in live[..end].iter().enumerate().skip(first) {
+            let mut i = insn.op as usize;
+            while i < end {
                 self.site.rest = (total - i - 1) as u16;
-                self.pinned = 0;
-                self.op(i, live);
+                self.held = 0;
+                self.s1_busy = false;
+                self.skip = 0;
+                self.op(i, end, &live);
+                i += 1 + self.skip;
             }
         }
         for cold in std::mem::take(&mut self.cold) {
@@ -165,6 +177,14 @@ impl<'a> Emit<'a> {
         for cold in std::mem::take(&mut self.cold_x87) {
             self.cold_x87(&cold);
         }
+        for (slot, pc, moved) in std::mem::take(&mut self.ends) {
+            if let Some(moved) = moved {
+                self.a.bind(moved);
+            }
+            self.stubs[slot] = self.a.origin + self.a.here() as u64;
+            self.set_pc(pc);
+            self.leave(if slot == 0 { Exit::Chain0 } else { Exit::Chain1 });
+        }
         self.a.bind(cut);
         if let Some(moved) = moved {
             self.a.bind(moved);
@@ -172,7 +192,7 @@ impl<'a> Emit<'a> {
         self.a.alu_imm(0, Size::Q, Rm::Reg(LEFT), insns);
         self.set_pc(self.block.pc);
         self.leave(Exit::Cut);
-        (self.a.code, self.stubs)
+        (self.a, self.stubs)
     }
 
     /// Ops as the interpreter counts them.
@@ -198,8 +218,11 @@ impl<'a> Emit<'a> {
         after
     }
 
-    fn op(&mut self, i: usize, live: bool) {
+    /// The ops of the current instruction after op `i`; `end` is the first of the next instruction.
+    fn op(&mut self, i: usize, end: usize, live: &[bool]) {
         let op = self.block.ops[i];
+        let rest = &self.block.ops[i + 1..end];
+        let passing = self.passing;
         let native = match op {
             Op::Mov { .. }
             | Op::Extend { .. }
@@ -216,28 +239,32 @@ impl<'a> Emit<'a> {
             | Op::BitScan { .. }
             | Op::Popcnt { .. }
             | Op::SetCond { .. }
-            | Op::CondMov { .. } => self.compute(&op, live),
+            | Op::CondMov { .. } => self.compute(&op, rest, live[i]),
             Op::Lea { .. }
             | Op::Load { .. }
             | Op::LoadSigned { .. }
             | Op::LoadForWrite { .. }
             | Op::Store { .. } => {
-                self.access(&op);
+                self.access(&op, rest);
                 true
             }
             Op::Vector { helper, operands, mem, flags, .. } => {
-                self.vector(helper, operands, mem, flags, live);
+                self.vector(helper, operands, mem, flags, live[i]);
+                true
+            }
+            Op::Quick { quick, helper, dst, a, b } => {
+                if !self.quick(quick, helper, dst, a, b) {
+                    self.call(helper, dst, a, b);
+                }
                 true
             }
             Op::Call { helper, dst, a, b } => {
-                self.site.dst = dst.0;
-                self.call(self.t.call, helper as usize as u64, a, b);
-                self.after_call();
+                self.call(helper, dst, a, b);
                 true
             }
             Op::CallLeave { helper, a, b, next } => {
-                self.arguments(helper as usize as u64, a, b);
                 self.set_pc(next);
+                self.arguments(helper as usize as u64, a, b);
                 self.a.call_abs(self.t.call_leave);
                 true
             }
@@ -253,177 +280,53 @@ impl<'a> Emit<'a> {
         if !native {
             self.interpret(i);
         }
+        if self.passing == passing {
+            self.passing = None;
+        }
     }
 
     /// Goes on unless `src` has more than a sign in its upper `unused` bits.
     fn check_target(&mut self, unused: u8, src: Reg) {
-        let h = self.read(src);
-        self.a.mov(RAX, h);
-        self.a.mov(RCX, h);
-        self.a.shift_imm(4, Size::Q, RCX, unused);
-        self.a.shift_imm(7, Size::Q, RCX, unused);
-        self.a.alu(7, Size::Q, RCX, Rm::Reg(RAX));
+        let at = self.look(src);
+        self.open = None;
+        self.a.load(Size::Q, S0, at);
+        self.a.shift_imm(4, Size::Q, S0, unused);
+        self.a.shift_imm(7, Size::Q, S0, unused);
+        self.a.alu(7, Size::Q, S0, at);
         self.exact = 0;
         let from = self.a.jcc(cc::NE);
-        let (back, slots, vectors) = (self.a.here(), self.slots, self.vectors);
-        let (site, thunk) = (self.site, self.t.bad_target);
-        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: None, value: None });
-    }
-
-    // Registers.
-
-    fn host_of(&self, r: Reg) -> Option<usize> {
-        self.slots.iter().position(|s| s.is_some_and(|s| s.reg == r))
-    }
-
-    fn touch(&mut self, n: usize) -> u8 {
-        self.clock += 1;
-        self.used[n] = self.clock;
-        self.pinned |= 1 << n;
-        POOL[n]
-    }
-
-    /// A free cache register, its content saved. Only moves are emitted.
-    fn room(&mut self) -> usize {
-        let free = (0..POOL.len()).find(|&n| self.slots[n].is_none() && self.pinned & 1 << n == 0);
-        let n = free.unwrap_or_else(|| {
-            (0..POOL.len())
-                .filter(|&n| self.pinned & 1 << n == 0)
-                .min_by_key(|&n| self.used[n])
-                .expect("an op uses fewer registers than there are")
-        });
-        if let Some(Slot { reg, dirty: true }) = self.slots[n] {
-            self.a.store(Size::Q, file(reg), POOL[n]);
-        }
-        self.slots[n] = None;
-        n
-    }
-
-    /// A host register that holds guest register `r`.
-    pub fn read(&mut self, r: Reg) -> u8 {
-        if let Some(n) = self.host_of(r) {
-            return self.touch(n);
-        }
-        let n = self.room();
-        self.a.load(Size::Q, POOL[n], file(r));
-        self.slots[n] = Some(Slot { reg: r, dirty: false });
-        self.touch(n)
-    }
-
-    /// A host register for all 64 new bits of `r`.
-    pub fn write(&mut self, r: Reg) -> u8 {
-        let n = self.host_of(r).unwrap_or_else(|| self.room());
-        self.slots[n] = Some(Slot { reg: r, dirty: true });
-        self.touch(n)
-    }
-
-    /// A host register that holds `r` and may be changed.
-    pub fn update(&mut self, r: Reg) -> u8 {
-        let host = self.read(r);
-        let n = self.host_of(r).expect("just read");
-        self.slots[n] = Some(Slot { reg: r, dirty: true });
-        host
-    }
-
-    /// A host register that will hold `r` once [`Emit::fill`] says so; until then what it caches stays valid.
-    pub fn reserve(&mut self, r: Reg) -> u8 {
-        let n = self.host_of(r).unwrap_or_else(|| self.room());
-        self.touch(n)
-    }
-
-    /// The reserved `host` now holds `r`.
-    pub fn fill(&mut self, r: Reg, host: u8) {
-        let n = POOL.iter().position(|&h| h == host).expect("reserved registers are of the pool");
-        self.slots[n] = Some(Slot { reg: r, dirty: true });
-    }
-
-    /// Writes the low part of a scratch register to `dst`, by the partial-register rule.
-    pub fn put(&mut self, size: Size, dst: Reg, from: u8) {
-        if dst == Reg::SINK {
-            return;
-        }
-        match size {
-            Size::B | Size::W => {
-                let h = self.update(dst);
-                self.a.store(size, Rm::Reg(h), from);
-            }
-            Size::D | Size::Q => {
-                let h = self.write(dst);
-                self.a.load(size, h, Rm::Reg(from));
-            }
-        }
-    }
-
-    pub fn source(&mut self, v: Val) -> Source {
-        match v {
-            Val::Reg(r) => Source::Host(self.read(r)),
-            Val::Imm(i) => Source::Imm(i),
-        }
-    }
-
-    /// Brings a value into a scratch register.
-    pub fn bring(&mut self, to: u8, v: Val) {
-        match self.source(v) {
-            Source::Host(h) => self.a.mov(to, h),
-            Source::Imm(i) => self.a.mov_imm(to, i),
-        }
-    }
-
-    /// Makes the register file current, temporaries included when `temps`.
-    pub fn flush(&mut self, temps: bool) {
-        self.flush_vectors();
-        for (slot, host) in self.slots.iter_mut().zip(POOL) {
-            if let Some(Slot { reg, dirty: true }) = *slot
-                && (temps || reg < Reg::TEMP)
-            {
-                self.a.store(Size::Q, file(reg), host);
-                *slot = Some(Slot { reg, dirty: false });
-            }
-        }
-    }
-
-    fn drop_temps(&mut self) {
-        for slot in &mut self.slots {
-            if slot.is_some_and(|s| s.reg >= Reg::TEMP) {
-                *slot = None;
-            }
-        }
-    }
-
-    /// After something that may have changed any register.
-    pub fn forget(&mut self) {
-        self.slots = [None; POOL.len()];
-        self.vectors = Vectors::default();
-        self.pinned = 0;
+        let target = self.source(Val::Reg(src));
+        self.slow(from, self.slots, self.site, Slow::BadTarget(target));
     }
 
     // Calls.
 
-    /// Flushes, then arguments: a, b, site, `last`.
-    fn arguments(&mut self, last: u64, a: Val, b: Val) {
-        self.bring(RDX, b);
+    /// Brings the register file up to date, then arguments to where the thunks expect them.
+    fn arguments(&mut self, target: u64, a: Val, b: Val) {
+        let a = self.source(a);
+        self.bring(S0, a);
+        let b = self.source(b);
+        self.bring(S1, b);
         self.flush(true);
-        match a {
-            Val::Reg(r) => match self.host_of(r) {
-                Some(n) => self.a.mov(RSI, POOL[n]),
-                None => self.a.load(Size::Q, RSI, file(r)),
-            },
-            Val::Imm(i) => self.a.mov_imm(RSI, i),
-        }
-        self.a.mov_imm(RCX, self.site.pack());
-        self.a.mov_imm(R9, last);
+        self.a.mov(ARG, S1);
+        self.a.mov_imm(S1, self.site.pack());
+        self.a.mov_imm(TARGET, target);
     }
 
-    pub(super) fn call(&mut self, thunk: u64, last: u64, a: Val, b: Val) {
-        self.arguments(last, a, b);
-        self.a.call_abs(thunk);
+    pub(super) fn call(&mut self, helper: Helper<Cpu>, dst: Reg, a: Val, b: Val) {
+        self.site.dst = dst.0;
+        self.arguments(helper as usize as u64, a, b);
+        self.a.call_abs(self.t.call);
+        self.after_call();
     }
 
     /// The called function has settled the flags and may have changed registers.
     pub(super) fn after_call(&mut self) {
         self.forget();
+        self.open = None;
         self.pending = Pending::Words;
         self.word = Some(0);
+        self.apart = 0;
         self.exact = 0;
     }
 
@@ -431,50 +334,73 @@ impl<'a> Emit<'a> {
     fn interpret(&mut self, i: usize) {
         self.site.dst = Reg::SINK.0;
         let inner = self.inner as usize as u64;
-        self.call(self.t.interpret, inner, Val::Imm(i as u64), Val::Imm(0));
+        self.arguments(inner, Val::Imm(i as u64), Val::Imm(0));
+        self.a.call_abs(self.t.interpret);
         self.after_call();
     }
 
-    /// Settles the flags into their words.
-    pub fn settle(&mut self) {
-        if self.pending == Pending::Words {
-            return;
-        }
-        self.flush(true);
-        let settled = (self.pending == Pending::Unknown).then(|| {
-            self.a.alu_imm(7, Size::D, Rm::Base(BASE, super::frame::LAZY_WORD), 0);
-            self.a.jcc(cc::E)
-        });
-        self.a.call_abs(self.t.settle);
-        if let Some(f) = settled {
-            self.a.bind(f);
-        }
-        self.after_call();
+    /// A slow path for what `from` jumps to, back to this place.
+    pub(super) fn slow(&mut self, from: Fixup, slots: Slots, site: Site, what: Slow) {
+        let back = self.a.here();
+        self.cold.push(Cold { from, back, slots, vectors: self.vectors, site, what, count: self.count });
     }
 
     fn cold_path(&mut self, c: &Cold) {
         self.a.bind(c.from);
+        // The address first: it may depend on registers of the pool.
+        match c.what {
+            Slow::Load { tag, .. } | Slow::Store { tag, .. } => {
+                self.a.alu(0, Size::Q, S0, Rm::Base(S1, tag));
+            }
+            Slow::StoreBack { mem, .. } => {
+                self.slots = c.slots;
+                self.address(&mem);
+            }
+            Slow::Call { a, .. } | Slow::BadTarget(a) => self.bring(S0, a),
+        }
         for (n, slot) in c.slots.iter().enumerate() {
             if let Some(Slot { reg, dirty: true }) = *slot {
                 self.a.store(Size::Q, file(reg), POOL[n]);
             }
         }
         c.vectors.save(&mut self.a);
-        match c.value {
-            Some(Source::Host(h)) => self.a.mov(RDX, h),
-            Some(Source::Imm(i)) => self.a.mov_imm(RDX, i),
-            None => {}
+        if let Some(r) = c.count {
+            self.a.store(Size::Q, file(r), RCX);
         }
-        self.a.mov(RSI, RAX);
-        self.a.mov_imm(RCX, c.site.pack());
-        self.a.call_abs(c.thunk);
-        for (n, slot) in c.slots.iter().enumerate().skip(KEPT) {
+        let thunk = match c.what {
+            Slow::Load { thunk, .. } => thunk,
+            Slow::Store { value, .. } | Slow::StoreBack { value, .. } => {
+                self.bring(ARG, value);
+                self.t.store
+            }
+            Slow::BadTarget(_) => self.t.bad_target,
+            Slow::Call { helper, .. } => {
+                self.a.mov_imm(TARGET, helper as usize as u64);
+                self.t.call
+            }
+        };
+        self.a.mov_imm(S1, c.site.pack());
+        self.a.call_abs(thunk);
+        for (n, slot) in c.slots.iter().enumerate() {
             if let Some(Slot { reg, .. }) = *slot {
                 self.a.load(Size::Q, POOL[n], file(reg));
             }
         }
-        if let Some(h) = c.dst {
-            self.a.mov(h, RAX);
+        match c.what {
+            Slow::Load { dst, for_write, .. } => {
+                self.a.mov(dst, S0);
+                if for_write {
+                    self.a.mov_imm(S0, 0);
+                }
+            }
+            // The call has settled the flags; what pended still stands beside them.
+            Slow::Call { word: Some(word), .. } => {
+                self.a.store_imm(Size::D, Rm::Base(BASE, LAZY_WORD), word as i32);
+            }
+            Slow::Call { word: None, .. }
+            | Slow::BadTarget(_)
+            | Slow::Store { .. }
+            | Slow::StoreBack { .. } => {}
         }
         c.vectors.restore(&mut self.a);
         let back = self.a.jmp();
@@ -487,8 +413,8 @@ impl<'a> Emit<'a> {
         if let Ok(v) = i32::try_from(pc as i64) {
             self.a.store_imm(Size::Q, Rm::Base(BASE, PC), v);
         } else {
-            self.a.mov_imm(RAX, pc);
-            self.a.store(Size::Q, Rm::Base(BASE, PC), RAX);
+            self.a.mov_imm(S0, pc);
+            self.a.store(Size::Q, Rm::Base(BASE, PC), S0);
         }
     }
 
@@ -497,24 +423,19 @@ impl<'a> Emit<'a> {
     }
 
     fn leave(&mut self, exit: Exit) {
-        self.a.mov_imm(RAX, self.result(exit));
+        self.a.mov_imm(S1, self.result(exit));
         self.a.jmp_abs(self.t.exit);
     }
 
     /// A constant exit: straight to the linked block, in another page while the link holds, else to the run loop.
     fn chain(&mut self, slot: usize, pc: u64) {
         let moved = self.block.span.slot_to_check(pc).map(|page| {
-            self.a.load(Size::D, RAX, token(page));
-            self.a.cmp_abs(RAX, self.links[slot]);
+            self.a.load(Size::D, S0, token(page));
+            self.a.cmp_abs(S0, self.links[slot]);
             self.a.jcc(cc::NE)
         });
         self.a.jmp_through(self.links[slot] + 8);
-        if let Some(moved) = moved {
-            self.a.bind(moved);
-        }
-        self.stubs[slot] = self.a.origin + self.a.here() as u64;
-        self.set_pc(pc);
-        self.leave(if slot == 0 { Exit::Chain0 } else { Exit::Chain1 });
+        self.ends.push((slot, pc, moved));
     }
 
     fn jump(&mut self, op: &Op<Cpu>) {
@@ -529,17 +450,16 @@ impl<'a> Emit<'a> {
                 self.two_ways(cc, taken, next);
             }
             Op::BranchZero { size, src, negate, taken, next } => {
-                let h = self.read(src);
+                let h = self.in_scratch(S0, src);
                 self.flush(false);
                 self.a.test(size, Rm::Reg(h), h);
                 self.two_ways(if negate { cc::NE } else { cc::E }, taken, next);
             }
             Op::JumpTo { size, src } => {
-                let h = self.read(src);
-                self.a.movzx(size, RAX, Rm::Reg(h));
+                let at = self.look(src);
+                self.a.movzx(size, S0, at);
                 self.flush(false);
-                self.a.store(Size::Q, Rm::Base(BASE, PC), RAX);
-                self.a.mov_imm(RDX, self.result(Exit::Lookup));
+                self.a.mov_imm(S1, self.result(Exit::Lookup));
                 self.a.jmp_abs(self.t.lookup);
             }
             _ => {}

@@ -23,10 +23,6 @@ pub(super) enum Use {
     Group(u8),
     /// Both are read, the flags are written.
     Test,
-    /// As [`Use::Test`], and ECX is written.
-    Index,
-    /// As [`Use::Test`], and XMM0 is written.
-    Mask,
 }
 
 /// One encoding.
@@ -44,7 +40,7 @@ pub(super) struct Encoding {
     pub immediate: bool,
 }
 
-use Use::{Blend, Group, Index, Load, Mask, Merge, Modify, Store, Test, Write};
+use Use::{Blend, Group, Load, Merge, Modify, Store, Test, Write};
 
 const NP: Option<u8> = None;
 const P66: Option<u8> = Some(0x66);
@@ -204,10 +200,6 @@ encodings! {
     P66 [0x0f 0x65] Modify => Pcmpgtw_xmm_xmmm128;
     P66 [0x0f 0x66] Modify => Pcmpgtd_xmm_xmmm128;
     P66 [0x0f 0x38 0x37] Modify => Pcmpgtq_xmm_xmmm128;
-
-    // Strings with implicit lengths.
-    P66 [0x0f 0x3a 0x62 ib] Mask => Pcmpistrm_xmm_xmmm128_imm8;
-    P66 [0x0f 0x3a 0x63 ib] Index => Pcmpistri_xmm_xmmm128_imm8;
 
     // Shifts.
     P66 [0x0f 0xf1] Modify => Psllw_xmm_xmmm128;

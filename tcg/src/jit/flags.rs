@@ -1,14 +1,15 @@
 //! Guest flags: pending as operands, in the host's flags, or settled in their words.
 
 use super::{
-    asm::{Rm, cc, host::*},
-    emit::{Emit, Source},
-    frame::{FLAG_C, FLAG_S, FLAG_Z, LAZY_A, LAZY_B, LAZY_CARRY, LAZY_WORD},
-    thunks::BASE,
+    asm::{Rm, cc},
+    emit::Emit,
+    frame::{FLAG_C, FLAG_S, FLAG_Z, LAZY_A, LAZY_B, LAZY_CARRY, LAZY_CF, LAZY_OF, LAZY_WORD, LAZY_ZF},
+    regs::{BASE, S0, S1, Source},
+    sse::Vectors,
 };
 use crate::{
     ir::{Cond, Size},
-    lazy::Kind,
+    lazy::{CF_APART, Kind, OF_APART, PLAIN, ZF_APART},
 };
 
 /// OF.
@@ -74,17 +75,21 @@ fn at(disp: i32) -> Rm {
 }
 
 impl Emit<'_> {
-    /// Stores an operand of the pending operation.
+    /// Stores an operand of the pending operation. Emits only moves.
     fn keep(&mut self, disp: i32, v: Source) {
         match v {
             Source::Host(h) => self.a.store(Size::Q, at(disp), h),
-            Source::Imm(v) => match i32::try_from(v as i64) {
-                Ok(v) => self.a.store_imm(Size::Q, at(disp), v),
-                Err(_) => {
-                    self.a.mov_imm(RCX, v);
-                    self.a.store(Size::Q, at(disp), RCX);
+            Source::Imm(v) if i32::try_from(v as i64).is_ok() => {
+                self.a.store_imm(Size::Q, at(disp), v as i32);
+            }
+            Source::Imm(_) | Source::File(_) => {
+                let scratch = if self.s1_busy || self.passing.is_some() { S0 } else { S1 };
+                if scratch == S0 {
+                    self.open = None;
                 }
-            },
+                self.bring(scratch, v);
+                self.a.store(Size::Q, at(disp), scratch);
+            }
         }
     }
 
@@ -98,7 +103,7 @@ impl Emit<'_> {
 
     /// Stores the host's CF as the carry before the operation.
     pub(super) fn keep_carry(&mut self) {
-        self.a.setcc(2, at(LAZY_CARRY));
+        self.a.setcc(cc::B, at(LAZY_CARRY));
     }
 
     /// The flags are now those of this operation, whose operands are kept. Emits no more than a move.
@@ -109,6 +114,7 @@ impl Emit<'_> {
             self.word = Some(word);
         }
         self.pending = Pending::Known { kind, size, count };
+        self.apart = 0;
     }
 
     /// As [`Emit::set_pending`] on a path that may be jumped over.
@@ -116,12 +122,49 @@ impl Emit<'_> {
         self.a.store_imm(Size::D, at(LAZY_WORD), kind.word(size) as i32);
         self.word = None;
         self.pending = Pending::Unknown;
+        self.apart = 0;
     }
 
-    /// Whether the host's flags are, or can cheaply be made, right for `wanted`.
+    /// From now on these flags are those of [`Emit::keep_apart`], whatever pends. Changes the host's flags.
+    pub(super) fn set_apart(&mut self, flags: u8) {
+        let mut bits = 0;
+        for (flag, bit) in [(C, CF_APART), (O, OF_APART), (Z, ZF_APART)] {
+            if flags & flag != 0 {
+                bits |= bit;
+            }
+        }
+        match self.word {
+            Some(word) if word & bits == bits => {}
+            Some(word) => {
+                self.a.store_imm(Size::D, at(LAZY_WORD), (word | bits) as i32);
+                self.word = Some(word | bits);
+            }
+            None => {
+                self.a.alu_imm(
+                    1,
+                    Size::B,
+                    at(LAZY_WORD + PLAIN.trailing_zeros() as i32 / 8),
+                    (bits >> 8) as i32,
+                );
+            }
+        }
+        self.apart |= flags;
+        self.exact = 0;
+    }
+
+    /// Stores flags that are set apart from the host's. Changes no flags.
+    pub(super) fn keep_apart(&mut self, flags: u8) {
+        for (flag, cc, disp) in [(C, cc::B, LAZY_CF), (O, cc::O, LAZY_OF), (Z, cc::E, LAZY_ZF)] {
+            if flags & flag != 0 {
+                self.a.setcc(cc, at(disp));
+            }
+        }
+    }
+
+    /// Whether the pending operation, done again, gives the host these flags.
     fn reproduces(&self, wanted: u8) -> bool {
-        if self.exact & wanted == wanted {
-            return true;
+        if self.apart & wanted != 0 {
+            return false;
         }
         match self.pending {
             Pending::Known { kind, size, count } => match kind {
@@ -133,117 +176,101 @@ impl Emit<'_> {
         }
     }
 
-    /// Redoes the pending operation for its flags; uses RCX. Only after [`Emit::reproduces`].
-    fn reproduce(&mut self, wanted: u8) {
-        if self.exact & wanted == wanted {
+    /// Redoes the pending operation for its flags; uses S0. Only after [`Emit::reproduces`].
+    fn reproduce(&mut self) {
+        let Pending::Known { kind, size, count } = self.pending else { return };
+        self.open = None;
+        redo(&mut self.a, kind, size, count);
+        self.exact = exact_after(kind, size, count) & !self.apart;
+    }
+
+    /// Makes all of the host's flags the guest's, wherever they are. Uses S0 and S1.
+    fn recover(&mut self) {
+        self.open = None;
+        // It may call Rust, which keeps no XMM register.
+        self.flush_vectors();
+        self.vectors = Vectors::default();
+        self.a.call_abs(self.t.flags);
+        self.exact = ALL;
+    }
+
+    /// Makes the host's CF the guest's. May use S0 and S1.
+    pub(super) fn host_carry(&mut self) {
+        if self.exact & C != 0 {
             return;
         }
-        let Pending::Known { kind, size, count } = self.pending else { return };
-        self.a.load(Size::Q, RCX, at(LAZY_A));
-        match kind {
-            Kind::Add => self.a.alu(0, size, RCX, at(LAZY_B)),
-            Kind::Sub => self.a.alu(7, size, RCX, at(LAZY_B)),
-            Kind::Logic => self.a.test(size, Rm::Reg(RCX), RCX),
-            Kind::Adc | Kind::Sbb | Kind::Inc | Kind::Dec => {
-                self.a.bt_imm(Size::D, at(LAZY_CARRY), 0);
-                match kind {
-                    Kind::Adc => self.a.alu(2, size, RCX, at(LAZY_B)),
-                    Kind::Sbb => self.a.alu(3, size, RCX, at(LAZY_B)),
-                    Kind::Inc => self.a.step(0, size, Rm::Reg(RCX)),
-                    _ => self.a.step(1, size, Rm::Reg(RCX)),
-                }
-            }
-            Kind::Shl => self.a.shift_imm(4, size, RCX, count),
-            Kind::Shr => self.a.shift_imm(5, size, RCX, count),
-            Kind::Sar => self.a.shift_imm(7, size, RCX, count),
-            Kind::Settled | Kind::Imul | Kind::Mul | Kind::Popcnt => {}
-        }
-        self.exact = exact_after(kind, size, count);
-    }
-
-    /// Settles the flags unless the host can be made to have `wanted`. May empty the register cache: before operands.
-    pub(super) fn prepare_flags(&mut self, wanted: u8) {
-        if !self.reproduces(wanted) {
-            self.settle();
-        }
-    }
-
-    /// Makes the host's CF the guest's, after [`Emit::prepare_flags`]; uses RCX.
-    pub(super) fn host_carry(&mut self) {
-        if self.reproduces(C) {
-            self.reproduce(C);
+        if self.apart & C != 0 {
+            self.a.bit_imm(4, Size::D, at(LAZY_CF), 0);
+        } else if self.pending == Pending::Words {
+            self.a.bit_imm(4, Size::Q, at(FLAG_C), 63);
+        } else if self.reproduces(C) {
+            return self.reproduce();
         } else {
-            self.a.load(Size::Q, RCX, at(FLAG_C));
-            self.a.alu(0, Size::Q, RCX, Rm::Reg(RCX));
-            self.exact = 0;
+            return self.recover();
         }
+        self.exact = C;
     }
 
-    /// Makes a host condition equal to a guest condition and returns it. Uses RAX and RCX; may empty the register cache.
+    /// Makes a host condition equal to a guest condition and returns it. May use S0 and S1.
     pub(super) fn condition(&mut self, cond: Cond) -> u8 {
         let wanted = asks(cond);
-        self.prepare_flags(wanted);
-        if self.reproduces(wanted) {
-            self.reproduce(wanted);
-            return cond as u8;
+        let number = cond as u8;
+        if self.exact & wanted == wanted {
+            return number;
         }
-        self.exact = 0;
-        let cc = match Cond::ALL[(cond as usize) & !1] {
-            Cond::E => {
-                self.a.alu_imm(7, Size::Q, at(FLAG_Z), 0);
-                cc::E
-            }
-            Cond::B => {
-                self.a.alu_imm(7, Size::Q, at(FLAG_C), 0);
-                cc::S
-            }
-            Cond::S => {
-                self.a.alu_imm(7, Size::Q, at(FLAG_S), 0);
-                cc::S
-            }
-            Cond::P => {
-                self.a.alu_imm(7, Size::B, at(FLAG_S), 0);
-                10
-            }
-            Cond::O => {
-                self.overflow();
-                self.a.test(Size::Q, Rm::Reg(RCX), RCX);
-                cc::S
-            }
-            Cond::L => {
-                self.overflow();
-                self.a.alu(6, Size::Q, RCX, at(FLAG_S));
-                cc::S
-            }
-            Cond::Be => {
-                self.a.load(Size::Q, RCX, at(FLAG_C));
-                self.or_zero();
-                cc::S
-            }
-            _ => {
-                self.overflow();
-                self.a.alu(6, Size::Q, RCX, at(FLAG_S));
-                self.or_zero();
-                cc::S
-            }
+        let apart = match wanted {
+            C => Some(LAZY_CF),
+            O => Some(LAZY_OF),
+            Z => Some(LAZY_ZF),
+            _ => None,
         };
-        // E, B and the like stand before their opposites.
-        cc ^ (cond as u8 & 1)
+        if let (Some(disp), true) = (apart, self.apart & wanted != 0) {
+            self.a.alu_imm(7, Size::B, at(disp), 0);
+            self.exact = 0;
+            // The condition holds when the byte is not zero; its opposite has an odd number.
+            return cc::NE ^ (number & 1);
+        }
+        if self.reproduces(wanted) {
+            self.reproduce();
+            return number;
+        }
+        if self.pending == Pending::Words && self.apart & wanted == 0 {
+            let settled = match wanted {
+                C => Some((FLAG_C, cc::S)),
+                Z => Some((FLAG_Z, cc::E)),
+                S => Some((FLAG_S, cc::S)),
+                _ => None,
+            };
+            if let Some((disp, cc)) = settled {
+                self.a.alu_imm(7, Size::Q, at(disp), 0);
+                self.exact = 0;
+                return cc ^ (number & 1);
+            }
+        }
+        self.recover();
+        number
     }
+}
 
-    /// Bit 63 of RCX = OF of the settled words.
-    pub(super) fn overflow(&mut self) {
-        self.a.load(Size::Q, RCX, at(FLAG_C));
-        self.a.alu(0, Size::Q, RCX, Rm::Reg(RCX));
-        self.a.alu(6, Size::Q, RCX, at(FLAG_C));
-    }
-
-    /// Bit 63 of RCX |= ZF of the settled words, and the host's SF after it.
-    fn or_zero(&mut self) {
-        self.a.mov_imm(RAX, 0);
-        self.a.alu_imm(7, Size::Q, at(FLAG_Z), 0);
-        self.a.setcc(cc::E, Rm::Reg(RAX));
-        self.a.shift_imm(4, Size::Q, RAX, 63);
-        self.a.alu(1, Size::Q, RCX, Rm::Reg(RAX));
+/// Does an operation again, for its flags, from the kept operands. Uses S0. Not for products and bit counts.
+pub(super) fn redo(a: &mut super::asm::Asm, kind: Kind, size: Size, count: u8) {
+    a.load(Size::Q, S0, at(LAZY_A));
+    match kind {
+        Kind::Add => a.alu(0, size, S0, at(LAZY_B)),
+        Kind::Sub => a.alu(7, size, S0, at(LAZY_B)),
+        Kind::Logic => a.test(size, Rm::Reg(S0), S0),
+        Kind::Adc | Kind::Sbb | Kind::Inc | Kind::Dec => {
+            a.bit_imm(4, Size::D, at(LAZY_CARRY), 0);
+            match kind {
+                Kind::Adc => a.alu(2, size, S0, at(LAZY_B)),
+                Kind::Sbb => a.alu(3, size, S0, at(LAZY_B)),
+                Kind::Inc => a.step(0, size, Rm::Reg(S0)),
+                _ => a.step(1, size, Rm::Reg(S0)),
+            }
+        }
+        Kind::Shl => a.shift_imm(4, size, S0, count),
+        Kind::Shr => a.shift_imm(5, size, S0, count),
+        Kind::Sar => a.shift_imm(7, size, S0, count),
+        Kind::Settled | Kind::Imul | Kind::Mul | Kind::Popcnt => {}
     }
 }

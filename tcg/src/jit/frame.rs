@@ -45,17 +45,19 @@ const fn core(field: usize) -> i32 {
 pub(super) const TO_BASE: usize = offset_of!(Cpu, core) + offset_of!(Core, regs) + BIAS as usize;
 pub(super) const PC: i32 = core(offset_of!(Core, pc));
 pub(super) const COUNT: i32 = core(offset_of!(Core, count));
+pub(super) const VIEW: i32 = core(offset_of!(Core, view));
 pub(super) const MMU: i32 = core(offset_of!(Core, mmu));
 pub(super) const TOKENS: i32 = core(offset_of!(Core, itlb) + Itlb::TOKENS);
 pub(super) const LAZY_A: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, a));
 pub(super) const LAZY_B: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, b));
 pub(super) const LAZY_WORD: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, word));
+pub(super) const LAZY_CF: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, cf));
+pub(super) const LAZY_OF: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, of));
+pub(super) const LAZY_ZF: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, zf));
 pub(super) const LAZY_CARRY: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, carry));
 pub(super) const FLAG_Z: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, z));
 pub(super) const FLAG_S: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, s));
 pub(super) const FLAG_C: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, c));
-
-pub(super) const FLAG_A: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, a));
 
 const fn cpu(field: usize) -> i32 {
     field as i32 - TO_BASE as i32

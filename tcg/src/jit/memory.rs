@@ -1,31 +1,53 @@
 //! Addresses, and loads and stores with the TLB's answer inline.
 
 use super::{
-    asm::{Fixup, Rm, cc, host::*},
-    emit::{Cold, Emit, Source, file},
-    thunks::TLB,
+    asm::{Fixup, Rm, cc},
+    emit::{Emit, Slow},
+    frame::VIEW,
+    regs::{BASE, S0, S1, Source, file},
 };
 use crate::{
-    ir::{Mem, Op, Reg, Size},
-    tlb::{ENTRIES, Entry},
+    ir::{Alu, Mem, Op, Reg, Size, Val},
+    tlb::{ENTRIES, Entry, PAGE},
     x86::Cpu,
 };
 use std::mem::{offset_of, size_of};
 
 const READ: i32 = offset_of!(Entry, read) as i32;
 const WRITE: i32 = offset_of!(Entry, write) as i32;
-const ADDEND: i32 = offset_of!(Entry, addend) as i32;
+const HOST: i32 = offset_of!(Entry, host) as i32;
 const ENTRY_SHIFT: u8 = size_of::<Entry>().trailing_zeros() as u8;
 const _: () = assert!(size_of::<Entry>().is_power_of_two() && ENTRY_SHIFT < 12);
 
+/// Whether `op` uses `r` as a source.
+fn reads(op: &Op<Cpu>, r: Reg) -> bool {
+    let val = |v: Val| v == Val::Reg(r);
+    let mem = |m: &Mem| [m.base, m.index, m.seg].contains(&r);
+    match *op {
+        Op::Mov { size, dst, src } => val(src) || size < Size::D && dst == r,
+        Op::Extend { src, .. } | Op::High8 { src, .. } | Op::Bswap { src, .. } => src == r,
+        Op::SetHigh8 { dst, src } => dst == r || src == r,
+        Op::Alu { size, dst, a, b, .. } => a == r || val(b) || size < Size::D && dst == r,
+        Op::Unary { size, dst, a, .. } => a == r || size < Size::D && dst == r,
+        Op::Load { mem: m, dst, .. } | Op::LoadSigned { mem: m, dst, .. } => mem(&m) || dst == r,
+        Op::LoadForWrite { mem: m, .. } | Op::Lea { mem: m, .. } => mem(&m),
+        Op::Store { mem: m, src, .. } => mem(&m) || val(src),
+        Op::Jump { .. } | Op::Branch { .. } => false,
+        Op::BranchZero { src, .. } | Op::JumpTo { src, .. } => src == r,
+        // Rare enough not to look closer.
+        _ => true,
+    }
+}
+
 impl Emit<'_> {
-    /// RAX = the address of `m`.
+    /// S0 = the address of `m`. Uses S1; the pool stays as it is.
     pub(super) fn address(&mut self, m: &Mem) {
+        self.open = None;
         let narrow = m.width != Size::Q;
         let size = if narrow { Size::D } else { Size::Q };
         let disp = if narrow { Some(m.disp as u32 as i32) } else { i32::try_from(m.disp as i64).ok() };
-        let base = (m.base != Reg::ZERO).then(|| self.read(m.base));
-        let index = (m.index != Reg::ZERO).then(|| self.read(m.index));
+        let base = (m.base != Reg::ZERO).then(|| self.in_scratch(S0, m.base));
+        let index = (m.index != Reg::ZERO).then(|| self.in_scratch(S1, m.index));
         let sum = |d| match (base, index) {
             (Some(b), Some(i)) => Some(Rm::Index(b, i, m.scale, d)),
             (Some(b), None) => Some(Rm::Base(b, d)),
@@ -33,72 +55,81 @@ impl Emit<'_> {
             (None, None) => None,
         };
         match (disp, sum(disp.unwrap_or(0))) {
-            (Some(0), Some(Rm::Base(b, _))) => self.a.load(size, RAX, Rm::Reg(b)),
-            (Some(_), Some(rm)) => self.a.lea(size, RAX, rm),
+            (Some(0), Some(Rm::Base(b, _))) if size == Size::Q => self.a.mov(S0, b),
+            (Some(0), Some(Rm::Base(b, _))) => self.a.load(size, S0, Rm::Reg(b)),
+            (Some(_), Some(rm)) => self.a.lea(size, S0, rm),
             (None, Some(rm)) => {
-                self.a.lea(size, RAX, rm);
-                self.a.mov_imm(RCX, m.disp);
-                self.a.alu(0, Size::Q, RAX, Rm::Reg(RCX));
+                self.a.lea(size, S0, rm);
+                self.a.mov_imm(S1, m.disp);
+                self.a.lea(Size::Q, S0, Rm::Index(S0, S1, 0, 0));
             }
             (_, None) => {
                 let value = if narrow { m.disp & 0xffff_ffff } else { m.disp };
-                self.a.mov_imm(RAX, value);
+                self.a.mov_imm(S0, value);
             }
         }
         if m.width <= Size::W {
-            self.a.movzx(m.width, RAX, Rm::Reg(RAX));
+            self.a.movzx(m.width, S0, Rm::Reg(S0));
         }
         if m.seg != Reg::ZERO {
-            self.a.alu(0, Size::Q, RAX, file(m.seg));
+            self.a.alu(0, Size::Q, S0, file(m.seg));
+            self.exact = 0;
         }
         if m.wrap32 && (m.seg != Reg::ZERO || !narrow) {
-            self.a.load(Size::D, RAX, Rm::Reg(RAX));
+            self.a.load(Size::D, S0, Rm::Reg(S0));
         }
-        self.exact = 0;
+        // Base and index are no longer needed.
+        self.held = 0;
     }
 
-    /// With the address in RAX, checks the TLB; on a hit RAX becomes the host address. Returns the way to the slow path.
-    fn look_up(&mut self, size: Size, tag: i32) -> Fixup {
-        self.look_up_bytes(size.bytes(), tag)
-    }
-
-    /// As [`Emit::look_up`] for a vector operand; the ways to the slow path leave the address in RAX.
-    pub(super) fn vector_operand(&mut self, bytes: u8, write: bool, aligned: bool) -> Vec<Fixup> {
-        let mut misses = Vec::with_capacity(2);
-        if aligned {
-            self.a.test_imm8(RAX, 15);
-            misses.push(self.a.jcc(cc::NE));
-        }
-        // What is aligned lies in one page.
-        let span = if aligned { 1 } else { bytes };
-        misses.push(self.look_up_bytes(span, if write { WRITE } else { READ }));
-        misses
-    }
-
-    fn look_up_bytes(&mut self, bytes: u8, tag: i32) -> Fixup {
+    /// With the address in S0, asks the TLB; on a hit S0 becomes the host address, and S1 is free. Returns the way to the
+    /// slow path, which finds S0 + the tag at S1 to be the address again.
+    pub(super) fn look_up(&mut self, bytes: u64, tag: i32) -> Fixup {
         let a = &mut self.a;
-        a.load(Size::D, RDX, Rm::Reg(RAX));
-        a.shift_imm(5, Size::D, RDX, 12 - ENTRY_SHIFT);
-        a.alu_imm(4, Size::D, Rm::Reg(RDX), ((ENTRIES - 1) << ENTRY_SHIFT) as i32);
-        if bytes == 1 {
-            a.mov(RCX, RAX);
-        } else {
-            a.lea(Size::Q, RCX, Rm::Base(RAX, i32::from(bytes) - 1));
-        }
-        a.alu_imm(4, Size::Q, Rm::Reg(RCX), -4096);
-        a.alu(7, Size::Q, RCX, Rm::Index(TLB, RDX, 0, tag));
-        let miss = a.jcc(cc::NE);
-        a.alu(0, Size::Q, RAX, Rm::Index(TLB, RDX, 0, ADDEND));
+        a.load(Size::D, S1, Rm::Reg(S0));
+        a.shift_imm(5, Size::D, S1, 12 - ENTRY_SHIFT);
+        a.alu_imm(4, Size::D, Rm::Reg(S1), ((ENTRIES - 1) << ENTRY_SHIFT) as i32);
+        a.alu(0, Size::Q, S1, Rm::Base(BASE, VIEW));
+        a.alu(5, Size::Q, S0, Rm::Base(S1, tag));
+        a.alu_imm(7, Size::Q, Rm::Reg(S0), (PAGE - bytes) as i32);
+        // Above: another page, no permission, or the access goes beyond the page's end.
+        let miss = a.jcc(cc::A);
+        a.alu(0, Size::Q, S0, Rm::Base(S1, HOST));
+        self.exact = 0;
+        self.open = None;
         miss
     }
 
-    fn load(&mut self, size: Size, extend: Option<Size>, dst: Reg, m: &Mem, for_write: bool) {
+    /// As [`Emit::look_up`] for a vector operand. Returns the ways to the slow path: for an address that is not aligned, and
+    /// as there.
+    pub(super) fn vector_operand(&mut self, bytes: u8, write: bool, aligned: bool) -> (Option<Fixup>, Fixup) {
+        let odd = aligned.then(|| {
+            self.a.test_imm(Size::B, Rm::Reg(S0), 15);
+            self.a.jcc(cc::NE)
+        });
+        (odd, self.look_up(u64::from(bytes), if write { WRITE } else { READ }))
+    }
+
+    /// After a miss: S0 = the address.
+    pub(super) fn after_miss(&mut self, write: bool) {
+        self.a.alu(0, Size::Q, S0, Rm::Base(S1, if write { WRITE } else { READ }));
+    }
+
+    fn load(&mut self, size: Size, extend: Option<Size>, dst: Reg, m: &Mem, rest: &[Op<Cpu>]) {
         self.address(m);
+        // A value that only the next op needs, as an operand of an instruction that does not touch S1 first.
+        let passes = dst >= Reg::TEMP
+            && extend.is_none()
+            && matches!(rest.first(), Some(Op::Alu { dst: d, a, b, op, .. })
+                if !matches!(op, Alu::Adc | Alu::Sbb)
+                    && (*d == Reg::SINK || *d == *a && *d != dst)
+                    && (*a == dst) != (*b == Val::Reg(dst)))
+            && !rest[1..].iter().any(|op| reads(op, dst));
         let sink = dst == Reg::SINK;
-        let h = if sink { RCX } else { self.reserve(dst) };
+        let h = if passes || sink { S1 } else { self.reserve(dst) };
         let slots = self.slots;
-        let from = self.look_up(size, if for_write { WRITE } else { READ });
-        let at = Rm::Base(RAX, 0);
+        let from = self.look_up(u64::from(size.bytes()), READ);
+        let at = Rm::Base(S0, 0);
         match extend {
             None => self.a.movzx(size, h, at),
             Some(to) => self.a.movsx(size, to, h, at),
@@ -111,49 +142,80 @@ impl Emit<'_> {
             Some(Size::D) => 1,
             Some(_) => 2,
         };
-        let thunk = if for_write { self.t.load_for_write } else { self.t.load };
-        let back = self.a.here();
-        let vectors = self.vectors;
-        let dst_host = (!sink).then_some(h);
-        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: dst_host, value: None });
-        if !sink {
+        let thunk = self.t.load;
+        self.slow(from, slots, site, Slow::Load { thunk, tag: READ, dst: h, for_write: false });
+        if passes {
+            self.passing = Some((dst, S1));
+        } else if !sink {
             self.fill(dst, h);
         }
     }
 
-    fn store(&mut self, size: Size, m: &Mem, value: crate::ir::Val) {
+    /// A load whose place is stored to later in the instruction: S0 keeps the host address for it.
+    fn load_for_write(&mut self, size: Size, dst: Reg, m: &Mem) {
+        self.address(m);
+        let h = self.reserve(dst);
+        let slots = self.slots;
+        let from = self.look_up(u64::from(size.bytes()), WRITE);
+        self.a.movzx(size, h, Rm::Base(S0, 0));
+        let mut site = self.site;
+        (site.dst, site.size, site.extend) = (dst.0, size as u8, 0);
+        let thunk = self.t.load_for_write;
+        self.slow(from, slots, site, Slow::Load { thunk, tag: WRITE, dst: h, for_write: true });
+        self.fill(dst, h);
+        self.open = Some((*m, size));
+    }
+
+    fn store(&mut self, size: Size, m: &Mem, value: Val) {
+        let mut site = self.site;
+        site.size = size as u8;
+        if self.open == Some((*m, size)) {
+            let value = self.source(value);
+            let slots = self.slots;
+            self.a.test(Size::Q, Rm::Reg(S0), S0);
+            let from = self.a.jcc(cc::E);
+            self.store_at(size, value);
+            self.exact = 0;
+            self.slow(from, slots, site, Slow::StoreBack { mem: *m, value });
+            return;
+        }
         self.address(m);
         let value = self.source(value);
         let slots = self.slots;
-        let from = self.look_up(size, WRITE);
-        let at = Rm::Base(RAX, 0);
+        let from = self.look_up(u64::from(size.bytes()), WRITE);
+        self.store_at(size, value);
+        self.slow(from, slots, site, Slow::Store { tag: WRITE, value });
+    }
+
+    /// [S0] = value. Uses S1.
+    fn store_at(&mut self, size: Size, value: Source) {
+        let at = Rm::Base(S0, 0);
         match value {
             Source::Host(h) => self.a.store(size, at, h),
+            Source::File(r) => {
+                self.a.load(Size::Q, S1, file(r));
+                self.a.store(size, at, S1);
+            }
             Source::Imm(v) => match (size, i32::try_from(v as i64)) {
                 (Size::Q, Err(_)) => {
-                    self.a.mov_imm(RCX, v);
-                    self.a.store(size, at, RCX);
+                    self.a.mov_imm(S1, v);
+                    self.a.store(size, at, S1);
                 }
                 _ => self.a.store_imm(size, at, v as i32),
             },
         }
-        let mut site = self.site;
-        site.size = size as u8;
-        let back = self.a.here();
-        let (thunk, vectors) = (self.t.store, self.vectors);
-        self.cold.push(Cold { from, back, slots, vectors, thunk, site, dst: None, value: Some(value) });
     }
 
-    /// Address and memory ops.
-    pub(super) fn access(&mut self, op: &Op<Cpu>) {
+    /// Address and memory ops; `rest` are the instruction's ops after this one.
+    pub(super) fn access(&mut self, op: &Op<Cpu>, rest: &[Op<Cpu>]) {
         match op {
             Op::Lea { dst, mem } => {
                 self.address(mem);
-                self.put(Size::Q, *dst, RAX);
+                self.put(Size::Q, *dst, S0);
             }
-            Op::Load { size, dst, mem } => self.load(*size, None, *dst, mem, false),
-            Op::LoadSigned { from, to, dst, mem } => self.load(*from, Some(*to), *dst, mem, false),
-            Op::LoadForWrite { size, dst, mem } => self.load(*size, None, *dst, mem, true),
+            Op::Load { size, dst, mem } => self.load(*size, None, *dst, mem, rest),
+            Op::LoadSigned { from, to, dst, mem } => self.load(*from, Some(*to), *dst, mem, rest),
+            Op::LoadForWrite { size, dst, mem } => self.load_for_write(*size, *dst, mem),
             Op::Store { size, mem, src } => self.store(*size, mem, *src),
             _ => {}
         }

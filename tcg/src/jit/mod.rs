@@ -14,6 +14,8 @@ mod encodings;
 mod flags;
 mod frame;
 mod memory;
+mod regs;
+mod shift;
 mod shims;
 mod sse;
 mod thunks;
@@ -72,6 +74,8 @@ pub struct Jit {
     epoch: u64,
     /// Blocks compiled to machine code.
     compiled: u64,
+    /// Room for the next block's machine code.
+    spare: Vec<u8>,
 }
 
 impl Jit {
@@ -85,7 +89,7 @@ impl Jit {
         let thunks = Thunks::emit(&mut a);
         buffer.push(&a.code);
         let shared = buffer.used();
-        Ok(Self { buffer, thunks, shared, epoch: 1, compiled: 0 })
+        Ok(Self { buffer, thunks, shared, epoch: 1, compiled: 0, spare: Vec::with_capacity(4096) })
     }
 
     /// Blocks compiled, and bytes of machine code now in use.
@@ -94,12 +98,14 @@ impl Jit {
         (self.compiled, self.buffer.used())
     }
 
-    fn emit(&mut self, id: u32, code: &Code) -> (Vec<u8>, [u64; 2]) {
+    fn emit(&mut self, id: u32, code: &Code) -> (Asm, [u64; 2]) {
         let inner: &Inner = &code.0;
         let numbers = [self.buffer.link(), self.buffer.link()];
         inner.links.set(numbers);
         let links = numbers.map(|n| self.buffer.link_address(n));
-        Emit::new(self.buffer.next(), self.thunks, &inner.block, id, inner, links).block()
+        let mut a = Asm::new(self.buffer.next());
+        std::mem::swap(&mut a.code, &mut self.spare);
+        Emit::new(a, self.thunks, &inner.block, id, inner, links).block()
     }
 
     fn enter(&self, entry: u64, at: &Linked, guest: &mut Cpu, bus: &mut dyn Bus) -> u64 {
@@ -173,7 +179,7 @@ impl Backend<Cpu> for Jit {
         }
         let mut flushed = false;
         let (mut text, mut stubs) = self.emit(id, code);
-        if !self.buffer.fits(text.len()) {
+        if !self.buffer.fits(text.code.len()) {
             self.reset();
             flushed = true;
             (text, stubs) = self.emit(id, code);
@@ -181,7 +187,9 @@ impl Backend<Cpu> for Jit {
         code.0.entry.set(self.buffer.next());
         code.0.epoch.set(self.epoch);
         code.0.stubs.set(stubs);
-        self.buffer.push(&text);
+        self.buffer.push(&text.code);
+        text.code.clear();
+        self.spare = text.code;
         for slot in 0..2 {
             self.unlink(code, slot);
         }

@@ -193,19 +193,12 @@ pub(super) extern "sysv64" fn bad_target(
     fault(cpu, site, bad)
 }
 
-/// Settles the flags.
-pub(super) extern "sysv64" fn settle(
-    frame: *mut Frame,
-    _: u64,
-    _: u64,
-    _: u64,
-    _: u64,
-    _: *const Inner,
-) -> Answer {
+/// The guest's flags as POPF takes them. What pends goes on to pend: machine code knows that it does.
+pub(super) extern "sysv64" fn eflags(frame: *mut Frame) -> u64 {
     // SAFETY: as in `open`.
-    let cpu = unsafe { &mut *(*frame).cpu };
-    cpu.core.lazy.settle(&mut cpu.core.flags);
-    Answer { value: 0, exit: GOES_ON }
+    let cpu = unsafe { &*(*frame).cpu };
+    // Bit 1 is always set, and interrupts stay on: POPF at the host's ring 3 leaves IF alone.
+    cpu.core.lazy.flags(cpu.core.flags).to_eflags() | 0x202
 }
 
 /// Runs one op of the block in the interpreter.

@@ -5,18 +5,20 @@
 //! unmasks exceptions, and when memory takes the slow path, the helper does the instruction.
 
 use super::{
-    asm::{Asm, Fixup, Rm, cc, host::*},
-    emit::{Emit, POOL, Slot, Slots, file},
+    asm::{Asm, Fixup, Rm, cc},
+    emit::{ARG, Emit, TARGET},
     encodings::{Encoding, Use, encoding},
-    frame::{LAZY_WORD, SIMD, Site, XMM},
-    thunks::BASE,
+    flags::{ALL, C, Pending, Z},
+    frame::{LAZY_A, SIMD, Site, XMM},
+    regs::{BASE, POOL, S0, S1, Slot, Slots, Source, file},
+    x87::unpark,
 };
 use crate::{
     ir::{Helper, Mem, Reg, Size},
+    lazy::Kind,
     x86::{
         Cpu,
         sse::{self, RegClass},
-        state::gpr,
         translate::vector::Operands,
     },
 };
@@ -65,7 +67,12 @@ impl Vectors {
 pub(super) struct ColdVector {
     /// From the check of MXCSR, and where it goes on.
     check: Option<(Fixup, usize)>,
-    misses: Vec<Fixup>,
+    misses: Option<(Option<Fixup>, Fixup)>,
+    /// Ways in with the address in S0.
+    early: Vec<Fixup>,
+    /// Whether registers wait below the stack to be loaded again.
+    parked: bool,
+    write: bool,
     back: usize,
     slots: Slots,
     before: Vectors,
@@ -78,22 +85,23 @@ pub(super) struct ColdVector {
 }
 
 impl ColdVector {
-    /// The slow path of an instruction that leaves host registers as they are.
-    #[allow(clippy::too_many_arguments)]
-    pub fn call(
-        misses: Vec<Fixup>,
+    /// The slow path of an instruction that parks registers, and leaves them as they were.
+    pub fn parked(
+        early: Vec<Fixup>,
+        misses: Option<(Option<Fixup>, Fixup)>,
+        write: bool,
         back: usize,
-        slots: Slots,
-        vectors: Vectors,
+        (slots, vectors): (Slots, Vectors),
         (helper, operands): (Helper<Cpu>, u64),
         seg: Option<Reg>,
         site: Site,
-        flags: bool,
     ) -> Self {
-        let site = Site { dst: Reg::SINK.0, ..site };
         Self {
             check: None,
             misses,
+            early,
+            parked: true,
+            write,
             back,
             slots,
             before: vectors,
@@ -101,8 +109,8 @@ impl ColdVector {
             helper,
             operands,
             seg,
-            site,
-            result: if flags { Done::Settled(None) } else { Done::Nothing },
+            site: Site { dst: Reg::SINK.0, ..site },
+            result: Done::Nothing,
         }
     }
 }
@@ -111,12 +119,10 @@ impl ColdVector {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Done {
     Nothing,
-    /// A general register; its value is in RAX.
+    /// A general register; its value is in S0.
     General(Reg, Size),
     /// The host's flags.
     Flags,
-    /// Flags settled in their words, and a general register as above.
-    Settled(Option<(Reg, Size)>),
 }
 
 fn size_of(class: RegClass) -> Size {
@@ -140,10 +146,10 @@ impl Emit<'_> {
         let o = Operands::unpack(operands);
         let row = iced_x86::Code::try_from(usize::from(o.code)).ok().and_then(sse::lookup);
         match (encoding(o.code), row) {
-            (Some(e), Some(row)) if self.native_sse => {
+            (Some(e), Some(row)) if self.t.sse => {
                 self.native_vector(e, row, o, helper, operands, mem, live);
             }
-            (None, None) if self.native_sse && self.x87(helper, operands, mem, live) => {}
+            (None, None) if self.t.sse && self.x87(helper, operands, mem) => {}
             _ => self.vector_call(helper, operands, mem, flags),
         }
     }
@@ -151,16 +157,12 @@ impl Emit<'_> {
     fn vector_call(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, flags: bool) {
         self.site.dst = Reg::SINK.0;
         match mem {
-            Some(mem) => {
-                self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..mem });
-                self.a.mov(RDX, RAX);
-            }
-            None => self.a.mov_imm(RDX, 0),
+            Some(mem) => self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..mem }),
+            None => self.a.mov_imm(S0, 0),
         }
+        self.open = None;
         self.flush(true);
-        self.a.mov_imm(RSI, operands);
-        self.a.mov_imm(RCX, self.site.pack());
-        self.a.mov_imm(R9, helper as usize as u64);
+        self.vector_arguments(helper, operands, self.site);
         if flags {
             self.a.call_abs(self.t.call);
             self.after_call();
@@ -170,6 +172,14 @@ impl Emit<'_> {
             self.forget();
             self.exact = 0;
         }
+    }
+
+    /// Arguments of a call for an operand at the address in S0.
+    fn vector_arguments(&mut self, helper: Helper<Cpu>, operands: u64, site: Site) {
+        self.a.mov(ARG, S0);
+        self.a.mov_imm(S0, operands);
+        self.a.mov_imm(S1, site.pack());
+        self.a.mov_imm(TARGET, helper as usize as u64);
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -197,7 +207,7 @@ impl Emit<'_> {
         }
         let source = match (rm_general, stores) {
             (true, false) => self.read(Reg(rm & 15)),
-            _ => RAX,
+            _ => S0,
         };
         self.vector_inputs(e.operands, reg, reg_class, rm, mem.is_none() && rm_class == RegClass::Xmm);
         let (slots, before) = (self.slots, self.vectors);
@@ -208,27 +218,21 @@ impl Emit<'_> {
             let off = self.a.jcc(cc::E);
             (off, self.a.here())
         });
-        let misses = match mem {
-            Some(_) => self.vector_operand(form.bytes, stores, form.aligned),
-            None => Vec::new(),
-        };
+        let misses = mem.map(|_| self.vector_operand(form.bytes, stores, form.aligned));
 
         let operand = match mem {
-            Some(_) => Rm::Base(RAX, 0),
+            Some(_) => Rm::Base(S0, 0),
             None if rm_general => Rm::Reg(source),
             None => Rm::Reg(rm),
         };
         let field = match e.operands {
             Use::Group(n) => n,
-            _ if general(reg_class) => RAX,
+            _ if general(reg_class) => S0,
             _ => reg,
         };
         self.a.sse(e.prefix, e.opcode, wide, field, operand);
         if e.immediate {
             self.a.code.push(o.imm);
-        }
-        if matches!(e.operands, Use::Index | Use::Mask) {
-            self.flags_of_strings(live);
         }
         let back = self.a.here();
 
@@ -236,11 +240,6 @@ impl Emit<'_> {
         let mut result = Done::Nothing;
         match e.operands {
             Use::Test => result = Done::Flags,
-            Use::Index => result = Done::Settled(Some((Reg(gpr::RCX as u8), Size::Q))),
-            Use::Mask => {
-                result = Done::Settled(None);
-                self.vectors.set(0);
-            }
             _ if backwards && mem.is_some() => {}
             _ if class == RegClass::Xmm => self.vectors.set(written),
             _ => result = Done::General(Reg(written & 15), size_of(class)),
@@ -251,6 +250,9 @@ impl Emit<'_> {
             self.cold_vectors.push(ColdVector {
                 check,
                 misses,
+                early: Vec::new(),
+                parked: false,
+                write: stores,
                 back,
                 slots,
                 before,
@@ -263,8 +265,8 @@ impl Emit<'_> {
             });
         }
         match result {
-            Done::Nothing | Done::Settled(None) => {}
-            Done::General(r, size) | Done::Settled(Some((r, size))) => self.put(size, r, RAX),
+            Done::Nothing => {}
+            Done::General(r, size) => self.put(size, r, S0),
             Done::Flags => self.flags_of_compare(live),
         }
     }
@@ -273,7 +275,7 @@ impl Emit<'_> {
     fn vector_inputs(&mut self, operands: Use, reg: u8, reg_class: RegClass, rm: u8, rm_is_xmm: bool) {
         let (reads_reg, reads_rm) = match operands {
             Use::Write => (false, true),
-            Use::Modify | Use::Blend | Use::Test | Use::Index | Use::Mask => (true, true),
+            Use::Modify | Use::Blend | Use::Test => (true, true),
             Use::Load => (rm_is_xmm, true),
             Use::Store => (true, false),
             Use::Merge => (true, true),
@@ -310,9 +312,19 @@ impl Emit<'_> {
             let loaded = self.a.jcc(cc::E);
             self.a.bind_to(loaded, on);
         }
-        for &miss in &c.misses {
+        let straight = self.a.jmp();
+        let odd = c.misses.and_then(|(odd, miss)| {
             self.a.bind(miss);
+            self.after_miss(c.write);
+            odd
+        });
+        for &way in odd.iter().chain(&c.early) {
+            self.a.bind(way);
         }
+        if c.parked {
+            unpark(&mut self.a);
+        }
+        self.a.bind(straight);
         c.before.save(&mut self.a);
         for (n, slot) in c.slots.iter().enumerate() {
             if let Some(Slot { reg, dirty: true }) = *slot {
@@ -320,31 +332,25 @@ impl Emit<'_> {
             }
         }
         match c.seg {
-            None => self.a.mov_imm(RDX, 0),
-            Some(seg) => {
-                self.a.mov(RDX, RAX);
-                if seg != Reg::ZERO {
-                    self.a.alu(5, Size::Q, RDX, file(seg));
-                }
-            }
+            None => self.a.mov_imm(S0, 0),
+            Some(Reg::ZERO) => {}
+            Some(seg) => self.a.alu(5, Size::Q, S0, file(seg)),
         }
-        self.a.mov_imm(RSI, c.operands);
-        self.a.mov_imm(RCX, c.site.pack());
-        self.a.mov_imm(R9, c.helper as usize as u64);
+        self.vector_arguments(c.helper, c.operands, c.site);
         // Flags that stay pending must not be settled: the block goes on as if they were.
-        let flags = matches!(c.result, Done::Flags | Done::Settled(_));
+        let flags = c.result == Done::Flags;
         self.a.call_abs(if flags { self.t.call } else { self.t.vector });
         match c.result {
-            Done::Nothing | Done::Settled(None) => {}
-            Done::General(r, _) | Done::Settled(Some((r, _))) => self.a.load(Size::Q, RAX, file(r)),
+            Done::Nothing => {}
+            Done::General(r, _) => self.a.load(Size::Q, S0, file(r)),
             Done::Flags => {
-                // OF is clear after TEST; SAHF sets the others from AH.
-                self.a.shift_imm(4, Size::D, RAX, 8);
-                self.a.test(Size::D, Rm::Reg(RAX), RAX);
-                self.a.sahf();
+                // POPF at the host's ring 3 leaves IF alone; bit 1 is always set.
+                self.a.alu_imm(1, Size::D, Rm::Reg(S0), 0x202);
+                self.a.push(S0);
+                self.a.popf();
             }
         }
-        for (n, slot) in c.slots.iter().enumerate().skip(super::emit::KEPT) {
+        for (n, slot) in c.slots.iter().enumerate() {
             if let Some(Slot { reg, .. }) = *slot {
                 self.a.load(Size::Q, POOL[n], file(reg));
             }
@@ -356,88 +362,20 @@ impl Emit<'_> {
 
     /// The guest's flags become the host's, of which OF, AF and SF are clear: after a comparison of vectors.
     fn flags_of_compare(&mut self, live: bool) {
-        use super::flags::{ALL, Pending};
         // The slow path has settled the flags.
         self.word = None;
+        self.pending = Pending::Unknown;
+        self.apart = 0;
         self.exact = ALL;
         if !live {
-            self.pending = Pending::Unknown;
             return;
         }
-        self.a.lahf();
-        self.a.code.extend_from_slice(&[0x0f, 0xb6, 0xcc]); // movzx ecx, ah
-        self.settle_compare();
-        self.a.sahf();
+        // What pends is a result whose PF is right; CF and ZF stand apart. Only moves: the host's flags stay.
+        self.keep_a(Source::Imm(0));
+        self.a.setcc(cc::NP, Rm::Base(BASE, LAZY_A));
+        self.keep_apart(C | Z);
+        self.set_pending(Kind::Logic, Size::Q, 0);
+        self.set_apart(C | Z);
         self.exact = ALL;
-    }
-
-    /// The settled flags become those in RCX, as LAHF has them: CF, ZF and PF, the others clear.
-    pub(super) fn settle_compare(&mut self) {
-        use super::{
-            flags::Pending,
-            frame::{FLAG_A, FLAG_C, FLAG_S, FLAG_Z},
-        };
-        let at = |disp| Rm::Base(BASE, disp);
-        let a = &mut self.a;
-        // CF into bits 63 and 62; ZF and PF inverted, as words.
-        a.mov(RDX, RCX);
-        a.shift_imm(4, Size::Q, RDX, 63);
-        a.shift_imm(7, Size::Q, RDX, 1);
-        a.store(Size::Q, at(FLAG_C), RDX);
-        a.unary(2, Size::D, Rm::Reg(RCX));
-        a.mov(RDX, RCX);
-        a.alu_imm(4, Size::D, Rm::Reg(RDX), 0x40);
-        a.store(Size::Q, at(FLAG_Z), RDX);
-        a.alu_imm(4, Size::D, Rm::Reg(RCX), 4);
-        a.store(Size::Q, at(FLAG_S), RCX);
-        a.store_imm(Size::Q, at(FLAG_A), 0);
-        a.store_imm(Size::D, at(LAZY_WORD), 0);
-        self.pending = Pending::Words;
-        self.word = Some(0);
-        self.exact = 0;
-    }
-
-    /// Settles the host's flags, of which AF and PF are clear, and moves ECX to RAX: after a comparison of strings.
-    fn flags_of_strings(&mut self, live: bool) {
-        use super::{
-            flags::Pending,
-            frame::{FLAG_A, FLAG_C, FLAG_S, FLAG_Z},
-        };
-        let at = |disp| Rm::Base(BASE, disp);
-        self.exact = 0;
-        if live {
-            let a = &mut self.a;
-            a.lahf();
-            a.setcc(0, Rm::Reg(RAX)); // OF
-            a.movzx(Size::B, RDX, Rm::Reg(RAX));
-            a.code.extend_from_slice(&[0x0f, 0xb6, 0xc4]); // movzx eax, ah
-            // OF becomes OF XOR CF, in bit 62; CF goes to bit 63.
-            a.alu(6, Size::D, RDX, Rm::Reg(RAX));
-            a.shift_imm(4, Size::Q, RDX, 63);
-            a.shift_imm(5, Size::Q, RDX, 1);
-            a.store(Size::Q, at(FLAG_C), RDX);
-            a.mov(RDX, RAX);
-            a.shift_imm(4, Size::Q, RDX, 63);
-            a.alu(1, Size::Q, RDX, at(FLAG_C));
-            a.store(Size::Q, at(FLAG_C), RDX);
-            // SF goes to bit 63, an odd low byte stands for a clear PF.
-            a.mov(RDX, RAX);
-            a.shift_imm(4, Size::Q, RDX, 56);
-            a.shift_imm(5, Size::Q, RDX, 63);
-            a.shift_imm(4, Size::Q, RDX, 63);
-            a.alu_imm(1, Size::Q, Rm::Reg(RDX), 1);
-            a.store(Size::Q, at(FLAG_S), RDX);
-            a.unary(2, Size::D, Rm::Reg(RAX));
-            a.alu_imm(4, Size::D, Rm::Reg(RAX), 0x40);
-            a.store(Size::Q, at(FLAG_Z), RAX);
-            a.store_imm(Size::Q, at(FLAG_A), 0);
-            a.store_imm(Size::D, at(LAZY_WORD), 0);
-            self.pending = Pending::Words;
-            self.word = Some(0);
-        } else {
-            self.pending = Pending::Unknown;
-            self.word = None;
-        }
-        self.a.load(Size::D, RAX, Rm::Reg(RCX));
     }
 }

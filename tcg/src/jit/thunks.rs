@@ -1,19 +1,15 @@
 //! Machine code that all blocks share: entry, exits, calls into Rust, the search for a recent block.
 
 use super::{
-    asm::{Asm, Rm, cc, host::*},
-    frame::{BIAS, COUNT, Frame, MMU, MXCSR, PC, SIMD, Shim, TOKENS},
+    asm::{Asm, Fixup, Rm, cc, host::*},
+    emit::{ARG, TARGET},
+    flags::redo,
+    frame::{COUNT, Frame, LAZY_WORD, MMU, MXCSR, PC, SIMD, Shim, TOKENS, VIEW},
+    regs::{BASE, LEFT, PINNED, S0, S1, file},
     shims,
 };
-use crate::{ir::Size, itlb::Witness, tlb};
+use crate::{ir::Size, itlb::Witness, lazy::Kind, tlb};
 use std::mem::{offset_of, size_of};
-
-/// Holds the register file's address (see [`BIAS`]).
-pub(super) const BASE: u8 = RBX;
-/// Holds the address of the TLB view in use.
-pub(super) const TLB: u8 = RBP;
-/// Holds the instructions left after the current block.
-pub(super) const LEFT: u8 = R13;
 
 /// Callee-saved registers in the order in which they are pushed.
 const SAVED: [u8; 6] = [RBX, RBP, R12, R13, R14, R15];
@@ -23,33 +19,34 @@ const SAVED: [u8; 6] = [RBX, RBP, R12, R13, R14, R15];
 pub(super) struct Thunks {
     /// `fn(frame, code, left, base) -> exit | id << 8`.
     pub enter: u64,
-    /// End of a run whose count follows from what is left; eax holds the result.
+    /// End of a run whose count follows from what is left; S1 holds the result.
     pub exit: u64,
-    /// End of a run whose count is set.
-    pub exit_raw: u64,
-    /// Jumps to the recent block at pc (in rax), or ends the run with the result in edx.
+    /// Jumps to the recent block at pc (in S0), or ends the run with the result in S1.
     pub lookup: u64,
+    /// Makes the host's flags the guest's, whatever pends. Uses S0 and S1.
+    pub flags: u64,
     pub load: u64,
     pub load_for_write: u64,
     pub store: u64,
     pub call: u64,
+    /// As `call`, leaving pending flags as they are.
     pub vector: u64,
     pub call_leave: u64,
     pub bad_target: u64,
-    pub settle: u64,
     pub interpret: u64,
-    /// Brings the guest's MXCSR into the host's unless it unmasks exceptions; ZF says whether. Uses RCX.
+    /// Brings the guest's MXCSR into the host's unless it unmasks exceptions; ZF says whether. Uses S1.
     pub simd: u64,
-}
-
-/// `[rsp + disp]` of the stack frame: the run's [`Frame`].
-fn frame_slot(a: &mut Asm, to: u8, above: i32) {
-    a.load(Size::Q, to, Rm::Base(RSP, above));
+    /// Whether the host has every instruction of [`super::encodings`].
+    pub sse: bool,
+    /// Whether the host has POPCNT.
+    pub popcnt: bool,
 }
 
 impl Thunks {
     pub fn emit(a: &mut Asm) -> Self {
-        let mut t = Thunks { enter: place(a), ..Thunks::default() };
+        let popcnt = std::arch::is_x86_feature_detected!("popcnt");
+        let sse = std::arch::is_x86_feature_detected!("sse4.2");
+        let mut t = Thunks { enter: place(a), popcnt, sse, ..Thunks::default() };
         for r in SAVED {
             a.push(r);
         }
@@ -57,16 +54,19 @@ impl Thunks {
         a.push(RDI);
         a.mov(BASE, RCX);
         a.mov(LEFT, RDX);
-        a.mov(R12, RSI);
+        a.mov(S0, RSI);
         view(a, 0);
-        a.jmp_reg(Rm::Reg(R12));
+        fill(a);
+        a.jmp_reg(Rm::Reg(S0));
 
         t.exit = place(a);
+        spill(a);
         frame_slot(a, RCX, 0);
         a.load(Size::Q, RCX, Rm::Base(RCX, offset_of!(Frame, limit) as i32));
         a.alu(5, Size::Q, RCX, Rm::Reg(LEFT));
         a.store(Size::Q, Rm::Base(BASE, COUNT), RCX);
-        t.exit_raw = a.origin + a.here() as u64;
+        a.mov(RAX, S1);
+        let exit_raw = a.origin + a.here() as u64;
         a.pop(RDI);
         take_mxcsr_back(a);
         for r in SAVED.into_iter().rev() {
@@ -75,15 +75,15 @@ impl Thunks {
         a.ret();
 
         t.lookup = lookup(a, t.exit);
-        t.load = call(a, t.exit_raw, shims::load, false);
-        t.load_for_write = call(a, t.exit_raw, shims::load_for_write, false);
-        t.store = call(a, t.exit_raw, shims::store, false);
-        t.call = call(a, t.exit_raw, shims::call, true);
-        t.vector = call(a, t.exit_raw, shims::vector, false);
-        t.call_leave = call(a, t.exit_raw, shims::call_leave, false);
-        t.bad_target = call(a, t.exit_raw, shims::bad_target, false);
-        t.settle = call_with(a, t.exit_raw, shims::settle, false, false);
-        t.interpret = call(a, t.exit_raw, shims::interpret, true);
+        t.load = call(a, exit_raw, shims::load, false);
+        t.load_for_write = call(a, exit_raw, shims::load_for_write, false);
+        t.store = call(a, exit_raw, shims::store, false);
+        t.call = call(a, exit_raw, shims::call, true);
+        t.vector = call(a, exit_raw, shims::vector, false);
+        t.call_leave = call(a, exit_raw, shims::call_leave, false);
+        t.bad_target = call(a, exit_raw, shims::bad_target, false);
+        t.interpret = call(a, exit_raw, shims::interpret, true);
+        t.flags = flags(a);
         t.simd = simd(a);
         t
     }
@@ -94,9 +94,9 @@ const MASKS: i32 = 0x1f80;
 
 fn simd(a: &mut Asm) -> u64 {
     let at = place(a);
-    a.load(Size::D, RCX, Rm::Base(BASE, MXCSR));
-    a.alu_imm(4, Size::D, Rm::Reg(RCX), MASKS);
-    a.alu_imm(7, Size::D, Rm::Reg(RCX), MASKS);
+    a.load(Size::D, S1, Rm::Base(BASE, MXCSR));
+    a.alu_imm(4, Size::D, Rm::Reg(S1), MASKS);
+    a.alu_imm(7, Size::D, Rm::Reg(S1), MASKS);
     let unmasked = a.jcc(cc::NE);
     a.ldmxcsr(Rm::Base(BASE, MXCSR));
     a.store_imm(Size::B, Rm::Base(BASE, SIMD), 1);
@@ -122,37 +122,57 @@ fn place(a: &mut Asm) -> u64 {
     a.origin + a.here() as u64
 }
 
-/// Points the TLB register at the view in use; `above` is the distance of the frame slot from the stack pointer.
-fn view(a: &mut Asm, above: i32) {
-    a.load(Size::Q, TLB, Rm::Base(BASE, MMU));
-    a.mov_imm(RCX, (tlb::ENTRIES * size_of::<tlb::Entry>()) as u64);
-    a.imul(Size::Q, TLB, Rm::Reg(RCX));
-    frame_slot(a, RCX, above);
-    a.alu(0, Size::Q, TLB, Rm::Base(RCX, offset_of!(Frame, tlb) as i32));
+/// `[rsp + above]` of the stack frame: the run's [`Frame`].
+fn frame_slot(a: &mut Asm, to: u8, above: i32) {
+    a.load(Size::Q, to, Rm::Base(RSP, above));
 }
 
-/// A call of `shim` with frame and instructions left added; ends the run when the answer says so.
-fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
-    call_with(a, exit_raw, shim, may_switch_view, true)
-}
-
-/// As [`call`]; `floats` unless what is called neither computes with floating-point numbers nor looks at MXCSR.
-fn call_with(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool, floats: bool) -> u64 {
-    let at = place(a);
-    frame_slot(a, RDI, 8);
-    if floats {
-        take_mxcsr_back(a);
+/// Writes the pinned registers to the register file.
+fn spill(a: &mut Asm) {
+    for (r, h) in PINNED {
+        a.store(Size::Q, file(r), h);
     }
+}
+
+/// Reads the pinned registers from the register file.
+fn fill(a: &mut Asm) {
+    for (r, h) in PINNED {
+        a.load(Size::Q, h, file(r));
+    }
+}
+
+/// Notes which TLB view is in use; `above` is the distance of the frame slot from the stack pointer. Uses RCX and RDX.
+fn view(a: &mut Asm, above: i32) {
+    a.load(Size::Q, RDX, Rm::Base(BASE, MMU));
+    a.imul_imm(Size::Q, RDX, Rm::Reg(RDX), (tlb::ENTRIES * size_of::<tlb::Entry>()) as i32);
+    frame_slot(a, RCX, above);
+    a.alu(0, Size::Q, RDX, Rm::Base(RCX, offset_of!(Frame, tlb) as i32));
+    a.store(Size::Q, Rm::Base(BASE, VIEW), RDX);
+}
+
+/// A call of `shim` with S0, the argument register, S1 (the site) and the target register, after the frame and before the
+/// instructions left. The answer's value comes back in S0; the run ends when the answer says so.
+fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
+    let at = place(a);
+    spill(a);
+    frame_slot(a, RDI, 8);
+    take_mxcsr_back(a);
+    a.mov(RSI, S0);
+    a.mov(RDX, ARG);
+    a.mov(RCX, S1);
     a.mov(R8, LEFT);
+    a.mov(R9, TARGET);
     a.alu_imm(5, Size::Q, Rm::Reg(RSP), 8);
     a.mov_imm(RAX, shim as usize as u64);
     a.call_reg(RAX);
     a.alu_imm(0, Size::Q, Rm::Reg(RSP), 8);
     a.test(Size::D, Rm::Reg(RDX), RDX);
     let out = a.jcc(cc::NE);
+    a.mov(S0, RAX);
     if may_switch_view {
         view(a, 8);
     }
+    fill(a);
     a.ret();
     a.bind(out);
     a.alu_imm(0, Size::Q, Rm::Reg(RSP), 8);
@@ -161,37 +181,77 @@ fn call_with(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool, floa
     at
 }
 
+/// See [`Thunks::flags`]: a table of what to do again by what pends, and a call for the rest.
+fn flags(a: &mut Asm) -> u64 {
+    const KINDS: [Kind; 7] = [Kind::Add, Kind::Sub, Kind::Adc, Kind::Sbb, Kind::Logic, Kind::Inc, Kind::Dec];
+    const SIZES: [Size; 4] = [Size::B, Size::W, Size::D, Size::Q];
+    let slow = place(a);
+    spill(a);
+    a.push(R11);
+    frame_slot(a, RDI, 16);
+    a.mov_imm(RAX, shims::eflags as *const () as usize as u64);
+    a.call_reg(RAX);
+    a.mov(S0, RAX);
+    fill(a);
+    a.pop(R11);
+    a.push(S0);
+    a.popf();
+    a.ret();
+    let mut table = [slow; 64];
+    for kind in KINDS {
+        for size in SIZES {
+            table[kind.word(size) as usize] = place(a);
+            redo(a, kind, size, 0);
+            a.ret();
+        }
+    }
+    let entries = place(a);
+    for entry in table {
+        a.code.extend_from_slice(&entry.to_le_bytes());
+    }
+    let at = place(a);
+    a.load(Size::D, S1, Rm::Base(BASE, LAZY_WORD));
+    a.lea_abs(S0, slow);
+    a.alu_imm(7, Size::D, Rm::Reg(S1), table.len() as i32);
+    let rare = a.jcc(cc::AE);
+    a.lea_abs(S0, entries);
+    a.load(Size::Q, S0, Rm::Index(S0, S1, 3, 0));
+    a.bind(rare);
+    a.jmp_reg(Rm::Reg(S0));
+    at
+}
+
 fn lookup(a: &mut Asm, exit: u64) -> u64 {
     use crate::x86::engine::Recent;
     let at = place(a);
-    const { assert!(PC != 0 && BIAS != 0) };
-    frame_slot(a, RSI, 0);
-    a.mov(RCX, RAX);
-    a.shift_imm(5, Size::Q, RCX, 13);
-    a.alu(6, Size::D, RCX, Rm::Reg(RAX));
-    a.alu_imm(4, Size::D, Rm::Reg(RCX), Recent::SLOTS as i32 - 1);
-    a.shift_imm(4, Size::D, RCX, size_of::<Recent>().trailing_zeros() as u8);
-    a.alu(0, Size::Q, RCX, Rm::Base(RSI, offset_of!(Frame, recent) as i32));
-    let mut misses = Vec::new();
-    a.alu(7, Size::Q, RAX, Rm::Base(RCX, offset_of!(Recent, pc) as i32));
+    let (frame, entry) = (ARG, TARGET);
+    a.store(Size::Q, Rm::Base(BASE, PC), S0);
+    frame_slot(a, frame, 0);
+    a.mov(entry, S0);
+    a.shift_imm(5, Size::Q, entry, 13);
+    a.alu(6, Size::D, entry, Rm::Reg(S0));
+    a.alu_imm(4, Size::D, Rm::Reg(entry), Recent::SLOTS as i32 - 1);
+    a.shift_imm(4, Size::D, entry, size_of::<Recent>().trailing_zeros() as u8);
+    a.alu(0, Size::Q, entry, Rm::Base(frame, offset_of!(Frame, recent) as i32));
+    let mut misses: Vec<Fixup> = Vec::new();
+    a.alu(7, Size::Q, S0, Rm::Base(entry, offset_of!(Recent, pc) as i32));
     misses.push(a.jcc(cc::NE));
-    a.load(Size::D, RAX, Rm::Base(RSI, offset_of!(Frame, context) as i32));
-    a.alu(7, Size::D, RAX, Rm::Base(RCX, offset_of!(Recent, context) as i32));
+    a.load(Size::D, S0, Rm::Base(frame, offset_of!(Frame, context) as i32));
+    a.alu(7, Size::D, S0, Rm::Base(entry, offset_of!(Recent, context) as i32));
     misses.push(a.jcc(cc::NE));
     // The same pc in the same context has the same slot.
     const WITNESS: i32 = offset_of!(Recent, witness) as i32;
-    a.load(Size::D, RSI, Rm::Base(RCX, WITNESS + offset_of!(Witness, slot) as i32));
-    a.load(Size::D, RAX, Rm::Base(RCX, WITNESS + offset_of!(Witness, token) as i32));
-    a.alu(7, Size::D, RAX, Rm::Index(BASE, RSI, 2, TOKENS));
+    a.load(Size::D, frame, Rm::Base(entry, WITNESS + offset_of!(Witness, slot) as i32));
+    a.load(Size::D, S0, Rm::Base(entry, WITNESS + offset_of!(Witness, token) as i32));
+    a.alu(7, Size::D, S0, Rm::Index(BASE, frame, 2, TOKENS));
     misses.push(a.jcc(cc::NE));
-    a.load(Size::Q, RAX, Rm::Base(RCX, offset_of!(Recent, code) as i32));
-    a.test(Size::Q, Rm::Reg(RAX), RAX);
+    a.load(Size::Q, S0, Rm::Base(entry, offset_of!(Recent, code) as i32));
+    a.test(Size::Q, Rm::Reg(S0), S0);
     misses.push(a.jcc(cc::E));
-    a.jmp_reg(Rm::Reg(RAX));
+    a.jmp_reg(Rm::Reg(S0));
     for m in misses {
         a.bind(m);
     }
-    a.load(Size::D, RAX, Rm::Reg(RDX));
     a.jmp_abs(exit);
     at
 }

@@ -8,10 +8,9 @@
 use super::{
     asm::{Asm, Fixup, Rm, cc, host::*},
     emit::Emit,
-    flags::Pending,
     frame::{X87_CW, X87_FCS, X87_FDP, X87_FDS, X87_FIP, X87_FOP, X87_ST, X87_SW, X87_TAG, selector},
+    regs::{BASE, S0, S1},
     sse::ColdVector,
-    thunks::BASE,
 };
 use crate::{
     ir::{Helper, Mem, Reg, Size},
@@ -31,11 +30,6 @@ const C1: i32 = 1 << 9;
 const CODES: i32 = 1 << 8 | 1 << 10 | 1 << 14;
 const TOP: i32 = 7 << 11;
 
-// Below the stack pointer, where nobody writes between calls.
-const KEPT_ADDRESS: i32 = -8;
-const KEPT_RAX: i32 = -16;
-const KEPT_FLAGS: i32 = -24;
-
 /// A register of the guest's stack, by the scratch register that has its place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
@@ -53,8 +47,6 @@ enum Middle {
     Memory(u8, u8),
     /// With registers.
     Plain([u8; 2]),
-    /// With registers; the host's flags are kept for the guest, then ST(0) is popped.
-    Flags([u8; 2]),
 }
 
 /// Loads onto the host's stack, then an instruction.
@@ -86,6 +78,21 @@ pub(super) struct ColdX87 {
     from: Fixup,
     back: usize,
     compute: Compute,
+}
+
+/// Guest registers that make room for the operation, below the stack pointer, where signals do not reach (System V ABI,
+/// AMD64 supplement, 3.2.2).
+const PARKED: [u8; 3] = [RAX, RCX, RDX];
+
+const fn parking(n: usize) -> i32 {
+    -24 - 8 * n as i32
+}
+
+/// Gives the parked registers back.
+pub(super) fn unpark(a: &mut Asm) {
+    for (n, r) in PARKED.into_iter().enumerate() {
+        a.load(Size::Q, r, Rm::Base(RSP, parking(n)));
+    }
 }
 
 fn at(disp: i32) -> Rm {
@@ -122,13 +129,6 @@ impl Compute {
             Middle::None => {}
             Middle::Memory(opcode, digit) => a.sse(None, &[opcode], false, digit, Rm::Base(RAX, 0)),
             Middle::Plain(code) => a.code.extend_from_slice(&code),
-            Middle::Flags(code) => {
-                a.code.extend_from_slice(&code);
-                a.lahf();
-                a.code.extend_from_slice(&[0x0f, 0xb6, 0xd4]); // movzx edx, ah
-                a.store(Size::Q, Rm::Base(RSP, KEPT_FLAGS), RDX);
-                a.code.extend_from_slice(&[0xdd, 0xd8]); // fstp st(0)
-            }
         }
     }
 }
@@ -226,14 +226,6 @@ fn plan(op: X87Op, opcode: u8, digit: u8) -> Option<(Compute, Effect)> {
             compute([Some(Other), Some(Zero)], Middle::Plain([0xda, 0xe9]), false, i),
             Effect { to: None, used: both(i), top: pop, status: Some(C1 | CODES) },
         ),
-        X87Op::Fcomi { i, pop } => (
-            compute([Some(Other), Some(Zero)], Middle::Flags([0xdf, 0xf1]), false, i),
-            Effect { to: None, used: both(i), top: u8::from(pop), status: rounds },
-        ),
-        X87Op::Fucomi { i, pop } => (
-            compute([Some(Other), Some(Zero)], Middle::Flags([0xdf, 0xe9]), false, i),
-            Effect { to: None, used: both(i), top: u8::from(pop), status: rounds },
-        ),
         X87Op::Fcom { pop, .. } => (
             compute([Some(Zero), None], Middle::Memory(opcode, 3), false, 0),
             Effect { to: None, used: 1, top: pop, status: Some(C1 | CODES) },
@@ -244,7 +236,7 @@ fn plan(op: X87Op, opcode: u8, digit: u8) -> Option<(Compute, Effect)> {
 
 impl Emit<'_> {
     /// An x87 instruction, if it has machine code.
-    pub(super) fn x87(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, live: bool) -> bool {
+    pub(super) fn x87(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>) -> bool {
         let p = Packed::unpack(operands);
         let Some(op) = decode(p.opcode, p.modrm) else { return false };
         let exchange = match op {
@@ -274,36 +266,28 @@ impl Emit<'_> {
             self.address(m);
         }
         let address = self.read(ADDRESS);
-        let (slots, vectors) = (self.slots, self.vectors);
-        let mut misses = self.x87_ready(effect.used, effect.top == 7);
-        if mem.is_some() {
-            let writes = matches!(op.memory(), Some(Memory::Store(_)));
-            misses.extend(self.vector_operand(bytes, writes, false));
-            // For the pointer, and in case of a repetition.
-            self.a.store(Size::Q, Rm::Base(RSP, KEPT_ADDRESS), RAX);
+        let cached = (self.slots, self.vectors);
+        for (n, r) in PARKED.into_iter().enumerate() {
+            self.a.store(Size::Q, Rm::Base(RSP, parking(n)), r);
         }
+        let early = self.x87_ready(effect.used, effect.top == 7);
+        let writes = matches!(op.memory(), Some(Memory::Store(_)));
+        let misses = mem.map(|_| {
+            let ways = self.vector_operand(bytes, writes, false);
+            self.a.mov(RAX, S0);
+            // In case of a repetition.
+            self.a.store(Size::Q, Rm::Base(RSP, -8), RAX);
+            ways
+        });
         self.x87_compute(compute, effect, exchange.is_some());
+        unpark(&mut self.a);
         self.x87_note(p, mem, address);
-        self.exact = 0;
-        let flags = matches!(compute.middle, Middle::Flags(_));
-        if flags && live {
-            self.a.load(Size::Q, RCX, Rm::Base(RSP, KEPT_FLAGS));
-            self.settle_compare();
-        } else if flags {
-            // The slow path has settled the flags.
-            (self.pending, self.word) = (Pending::Unknown, None);
-        }
         let back = self.a.here();
-        self.cold_vectors.push(ColdVector::call(
-            misses,
-            back,
-            slots,
-            vectors,
-            (helper, operands),
-            mem.map(|m| m.seg),
-            self.site,
-            flags,
-        ));
+        self.exact = 0;
+        self.open = None;
+        let call = (helper, operands);
+        let seg = mem.map(|m| m.seg);
+        self.cold_vectors.push(ColdVector::parked(early, misses, writes, back, cached, call, seg, self.site));
         true
     }
 
@@ -315,7 +299,7 @@ impl Emit<'_> {
         a.alu_imm(7, Size::D, Rm::Reg(RCX), INITIAL);
         misses.push(a.jcc(cc::NE));
         a.movzx(Size::W, RCX, at(X87_SW));
-        a.test_imm8(RCX, PENDING);
+        a.test_imm(Size::B, Rm::Reg(RCX), i32::from(PENDING));
         misses.push(a.jcc(cc::NE));
         // Bit i of DL: ST(i) is in use.
         a.shift_imm(5, Size::D, RCX, 11);
@@ -324,12 +308,12 @@ impl Emit<'_> {
         a.code.extend_from_slice(&[0x88, 0xd6]); // mov dh, dl
         a.shift_cl(5, Size::D, RDX);
         if push {
-            a.test_imm8(RDX, 0x80);
+            a.test_imm(Size::B, Rm::Reg(RDX), 0x80);
             misses.push(a.jcc(cc::NE));
         }
         if used != 0 {
             a.unary(2, Size::D, Rm::Reg(RDX));
-            a.test_imm8(RDX, used);
+            a.test_imm(Size::B, Rm::Reg(RDX), i32::from(used));
             misses.push(a.jcc(cc::NE));
         }
         misses
@@ -348,7 +332,7 @@ impl Emit<'_> {
             a.movzx(Size::W, RDX, at(X87_SW));
             a.unary(2, Size::D, Rm::Reg(RDX));
             a.alu(4, Size::D, RDX, Rm::Reg(RAX));
-            a.test_imm8(RDX, FLAGS as u8);
+            a.test_imm(Size::B, Rm::Reg(RDX), FLAGS);
             let from = a.jcc(cc::NE);
             let back = a.here();
             self.cold_x87.push(ColdX87 { from, back, compute });
@@ -366,18 +350,18 @@ impl Emit<'_> {
         x87_status(a, effect);
     }
 
-    /// The instruction and data pointers. The operand's address is computed again: it may be in RAX no more.
+    /// The instruction and data pointers. The operand's address is computed again: nothing has kept it.
     fn x87_note(&mut self, p: Packed, mem: Option<Mem>, address: u8) {
         self.a.store(Size::Q, at(X87_FIP), address);
-        self.a.mov_imm(RCX, u64::from(p.opcode & 7) << 8 | u64::from(p.modrm));
-        self.a.store(Size::W, at(X87_FOP), RCX);
-        self.a.movzx(Size::W, RCX, at(selector(seg::CS)));
-        self.a.store(Size::W, at(X87_FCS), RCX);
+        self.a.mov_imm(S1, u64::from(p.opcode & 7) << 8 | u64::from(p.modrm));
+        self.a.store(Size::W, at(X87_FOP), S1);
+        self.a.movzx(Size::W, S1, at(selector(seg::CS)));
+        self.a.store(Size::W, at(X87_FCS), S1);
         if let Some(m) = mem {
             self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..m });
-            self.a.store(Size::Q, at(X87_FDP), RAX);
-            self.a.movzx(Size::W, RCX, at(selector(p.segment)));
-            self.a.store(Size::W, at(X87_FDS), RCX);
+            self.a.store(Size::Q, at(X87_FDP), S0);
+            self.a.movzx(Size::W, S1, at(selector(p.segment)));
+            self.a.store(Size::W, at(X87_FDS), S1);
         }
     }
 
@@ -389,7 +373,7 @@ impl Emit<'_> {
         }
         a.code.extend_from_slice(&[0xdb, 0xe2]); // fnclex
         if matches!(c.compute.middle, Middle::Memory(..)) {
-            a.load(Size::Q, RAX, Rm::Base(RSP, KEPT_ADDRESS));
+            a.load(Size::Q, RAX, Rm::Base(RSP, -8));
         }
         if c.compute.loads.contains(&Some(Place::Other)) {
             place(a, RDX, c.compute.other);
@@ -416,6 +400,7 @@ fn x87_status(a: &mut Asm, effect: Effect) {
     a.movzx(Size::W, RDX, at(X87_SW));
     match effect.status {
         Some(bits) => {
+            // The host's status in the upper half, where tags do not need it.
             a.alu_imm(4, Size::D, Rm::Reg(RAX), bits);
             a.alu_imm(4, Size::D, Rm::Reg(RDX), !bits);
             a.alu(1, Size::D, RDX, Rm::Reg(RAX));
@@ -440,11 +425,11 @@ fn x87_status(a: &mut Asm, effect: Effect) {
     a.store(Size::W, at(X87_SW), RDX);
 }
 
-/// Sets (5) or clears (6) bit `index` of the tags.
+/// Sets (5) or clears (6) bit `index` of the tags; uses [rsp - 16] to keep RAX.
 fn tag(a: &mut Asm, op: u8, index: u8) {
-    a.store(Size::Q, Rm::Base(RSP, KEPT_RAX), RAX);
+    a.store(Size::Q, Rm::Base(RSP, -16), RAX);
     a.movzx(Size::B, RAX, at(X87_TAG));
     a.bit_reg(op, Size::D, RAX, index);
     a.store(Size::B, at(X87_TAG), RAX);
-    a.load(Size::Q, RAX, Rm::Base(RSP, KEPT_RAX));
+    a.load(Size::Q, RAX, Rm::Base(RSP, -16));
 }

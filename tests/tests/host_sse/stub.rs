@@ -200,6 +200,8 @@ impl Stub {
                 "mov rcx, [r12 + 112]",
                 "mov rdi, r10",
                 "pushfq",
+                // The status flags that the stack's address happened to give.
+                "and qword ptr [rsp], -0x8d6",
                 "mov r11d, [r12 + 120]",
                 "or [rsp], r11",
                 "popfq",

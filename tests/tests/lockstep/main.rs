@@ -43,9 +43,9 @@ fn lockstep(kind: Kind) {
         let program = Program::new(kind, &codes, &mut Luck::seeded(seed));
         match pair.run(&program, !seed, u64::MAX) {
             Outcome::Same(n) => run += n,
-            Outcome::Different { count, .. } => {
+            Outcome::Different { count, what: seen } => {
                 let what = shrink::explain(&mut pair, &program, !seed, count);
-                failures.push(format!("LOCKSTEP_SEED={seed:#x}: {what}"));
+                failures.push(format!("LOCKSTEP_SEED={seed:#x}: {what}\n  seen at first:{seen}"));
             }
         }
         programs += 1;

@@ -24,7 +24,7 @@ pub(super) fn load(
     let e = cpu.core.tlb.entry(view, addr);
     let bytes = size.bytes();
     if e.read == addr.wrapping_add(u64::from(bytes) - 1) & PAGE_MASK {
-        return Ok(read_host(addr.wrapping_add(e.addend) as usize, bytes as usize));
+        return Ok(read_host(e.host_at(addr), bytes as usize));
     }
     cpu.load_view(bus, view, addr, size)
 }
@@ -42,7 +42,7 @@ pub(super) fn store(
     let e = cpu.core.tlb.entry(view, addr);
     let bytes = size.bytes();
     if e.write == addr.wrapping_add(u64::from(bytes) - 1) & PAGE_MASK {
-        write_host(addr.wrapping_add(e.addend) as usize, bytes as usize, value);
+        write_host(e.host_at(addr), bytes as usize, value);
         return Ok(());
     }
     cpu.store_view(bus, view, addr, size, value)

@@ -4,7 +4,7 @@ use super::{
     helpers,
     lower::{Lower, Lowered, RAX, RBP, RDX, RSP, file, high8},
 };
-use crate::ir::{Alu, Bit, Cond, Op, Reg, Shift, Size, Unary, Val};
+use crate::ir::{Alu, Bit, Cond, Op, Quick, Reg, Shift, Size, Unary, Val};
 use iced_x86::{ConditionCode, Instruction, Mnemonic, OpKind, Register};
 
 /// Lowers an integer instruction; `None` when it is of another family.
@@ -405,7 +405,7 @@ fn bit_offset(l: &mut Lower, size: Size, r: Reg) -> Reg {
         Size::Q => l.op(Op::Mov { size: Size::Q, dst: t, src: Val::Reg(r) }),
         _ => l.op(Op::Extend { signed: true, from: size, to: Size::Q, dst: t, src: r }),
     }
-    l.call(helpers::bit_offset, t, t, Val::Imm(u64::from(size.bits().trailing_zeros())));
+    l.quick(Quick::BitOffset, helpers::bit_offset, t, t, Val::Imm(u64::from(size.bits().trailing_zeros())));
     t
 }
 
@@ -470,7 +470,11 @@ fn div(l: &mut Lower, i: &Instruction, signed: bool) {
         (true, Size::D) => helpers::idiv32,
         (true, Size::Q) => helpers::idiv64,
     };
-    l.call(helper, Reg::SINK, v, Val::Imm(0));
+    if size >= Size::D {
+        l.quick(Quick::Divide { signed, size }, helper, Reg::SINK, v, Val::Imm(0));
+    } else {
+        l.call(helper, Reg::SINK, v, Val::Imm(0));
+    }
 }
 
 fn widen(l: &mut Lower, r: Reg, from: Size, to: Size) {
@@ -490,7 +494,7 @@ fn sign(l: &mut Lower, size: Size) {
     } else {
         l.op(Op::Extend { signed: true, from: size, to: Size::Q, dst: t, src: RAX });
     }
-    l.call(helpers::sign_mask, t, t, Val::Imm(0));
+    l.quick(Quick::SignMask, helpers::sign_mask, t, t, Val::Imm(0));
     l.op(Op::Mov { size, dst: RDX, src: Val::Reg(t) });
 }
 

@@ -2,7 +2,7 @@
 
 use crate::{
     Bus,
-    ir::{Helper, Mem, Op, Reg, Size, Val},
+    ir::{Helper, Mem, Op, Quick, Reg, Size, Val},
     x86::{
         Cpu, Exception,
         mode::Mode,
@@ -82,6 +82,18 @@ impl Lower {
 
     pub fn call(&mut self, helper: Helper<Cpu>, dst: Reg, a: impl Into<Val>, b: impl Into<Val>) {
         self.op(Op::Call { helper, dst, a: a.into(), b: b.into() });
+    }
+
+    /// A call that back ends may do without.
+    pub fn quick(
+        &mut self,
+        quick: Quick,
+        helper: Helper<Cpu>,
+        dst: Reg,
+        a: impl Into<Val>,
+        b: impl Into<Val>,
+    ) {
+        self.op(Op::Quick { quick, helper, dst, a: a.into(), b: b.into() });
     }
 
     /// Ends the block with a helper that may change anything.
