@@ -201,9 +201,9 @@ impl Writer<'_> {
             11 => self.exchange_stack(),
             12..=19 => self.random(Codes::any),
             20..=24 => self.random(Codes::vector),
-            25 => self.random(Codes::x87),
-            26 if self.luck.once_in(4) => self.random(Codes::rest),
-            27 if self.luck.once_in(3) && self.bits() != 64 => self.segment(),
+            25..=27 => self.random(Codes::x87),
+            28 if self.luck.once_in(4) => self.random(Codes::rest),
+            29 if self.luck.once_in(3) && self.bits() != 64 => self.segment(),
             _ => self.random(Codes::hot),
         }
     }

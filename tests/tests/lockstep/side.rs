@@ -6,6 +6,7 @@ use rrvmm_tcg::{
     Bus, Width,
     block::Backend,
     phys::PhysMap,
+    softfloat::F80,
     x86::{
         Cpu, State,
         engine::{Engine, Stop},
@@ -108,7 +109,7 @@ impl<B: Backend<Cpu>> Side<B> {
         let mut image = vec![0; RAM as usize];
         let mut luck = Luck::seeded(program.data_seed);
         for chunk in image[DATA as usize..].chunks_exact_mut(8) {
-            let value = if luck.once_in(3) { luck.value() } else { luck.below(300) };
+            let value = if luck.once_in(3) { number(&mut luck) } else { luck.below(300) };
             chunk.copy_from_slice(&value.to_le_bytes());
         }
         let jumps = (DATA + JUMPS) as usize;
@@ -194,14 +195,47 @@ pub fn entry(blank: &State, program: &Program, count: u64, luck: &mut Luck) -> S
             _ => luck.value() & 0xffff_ffff,
         };
     }
+    // An empty x87 stack or one with anything on it; the control word that FNINIT leaves, or another precision, rounding,
+    // or an exception that is not masked.
+    cpu.x87.cw = luck.of(&[0x37f, 0x37f, 0x37f, 0x37f, 0x27f, 0x77f, 0xf7f, 0x37e, 0x35f]);
+    if luck.once_in(2) {
+        cpu.x87.tag = luck.bits() as u8 | luck.bits() as u8;
+        cpu.x87.sw = (luck.below(8) << 11) as u16;
+        for register in &mut cpu.x87.st {
+            *register = extended(luck);
+        }
+    }
+    for xmm in &mut cpu.xmm {
+        *xmm = u128::from(number(luck)) << 64 | u128::from(number(luck));
+    }
     cpu.rip = kind.pc(luck.of(&program.entries));
     let mut flags = luck.bits() & 0x8d5 | 2;
     for (bit, odds) in [(0x200, 2), (0x400, 4), (0x100, 40), (0x40000, 12), (0x3000, 3)] {
         flags |= if luck.once_in(odds) { bit } else { 0 };
     }
     cpu.rflags = flags;
-    for xmm in &mut cpu.xmm {
-        *xmm = u128::from(luck.value()) << 64 | u128::from(luck.value());
-    }
     cpu
+}
+
+/// A value for integer and floating-point units alike: anything, a double of a handy size, or two singles.
+fn number(luck: &mut Luck) -> u64 {
+    let handy = luck.below(2000) as f64 / 16.0 - 40.0;
+    match luck.below(3) {
+        0 => luck.value(),
+        1 => handy.to_bits(),
+        _ => u64::from((handy as f32).to_bits()) << 32 | u64::from((luck.below(900) as f32 * 0.25).to_bits()),
+    }
+}
+
+/// An extended-precision number of any class, mostly of a handy size.
+fn extended(luck: &mut Luck) -> F80 {
+    let sign = (luck.below(2) << 15) as u16;
+    let integer = 1 << 63;
+    match luck.below(8) {
+        0 => F80 { se: sign, sig: luck.value() & !integer },
+        1 => F80 { se: sign | 0x7fff, sig: luck.value() | integer },
+        2 => F80 { se: luck.bits() as u16, sig: luck.value() },
+        3 => F80 { se: sign, sig: 0 },
+        _ => F80 { se: sign | (0x3ffa + luck.below(14)) as u16, sig: luck.bits() << 40 | integer },
+    }
 }
