@@ -200,13 +200,16 @@ impl Kind {
             return out;
         }
         let code = if self.long() { 0x00af_9b00_0000_ffff } else { 0x00cf_9b00_0000_ffff };
+        // Without paging nothing but a limit ends a REP with a count of thousands of millions.
+        let data = if self.long() { 0x00cf_9300_0000_ffff } else { 0x0040_9302_0000_ffff };
+        let user = data | 0x6000 << 32;
         let descriptors: [u64; 7] = [
             code,
-            0x00cf_9300_0000_ffff,
+            data,
             // Ring 3: flat code and data, data with base and limit, the same read-only.
             0x00cf_fb00_0000_ffff,
-            0x00cf_f300_0000_ffff,
-            0x00cf_f300_0000_ffff,
+            user,
+            user,
             0x0040_f302_0000_7fff,
             0x0040_f102_0000_7fff,
         ];
