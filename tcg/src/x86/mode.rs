@@ -10,6 +10,7 @@ pub struct Mode(pub u32);
 impl Mode {
     pub const CODE64: u32 = 1;
     pub const CODE32: u32 = 1 << 1;
+    /// Not in 64-bit code, whose stack is always 64 bits wide.
     pub const STACK32: u32 = 1 << 2;
     pub const PROTECTED: u32 = 1 << 3;
     pub const V86: u32 = 1 << 4;
@@ -80,7 +81,7 @@ impl Mode {
         set(long, Self::LONG);
         set(code64, Self::CODE64);
         set(!code64 && cs.big(), Self::CODE32);
-        set(s.segs[seg::SS].big(), Self::STACK32);
+        set(!code64 && s.segs[seg::SS].big(), Self::STACK32);
         set(s.cr0 & bits::CR0_PE != 0, Self::PROTECTED);
         set(v86, Self::V86);
         set(s.eflags & bits::TF != 0 || s.dr7 & 0xff != 0, Self::STEP);
@@ -89,20 +90,34 @@ impl Mode {
         set(ts_em || s.cr4 & bits::CR4_OSFXSR == 0, Self::SSE_TRAP);
         set(s.cr0 & bits::CR0_MP != 0 && s.cr0 & bits::CR0_TS != 0, Self::WAIT_TRAP);
         set(s.cr0 & bits::CR0_AM != 0 && s.eflags & bits::AC != 0 && cpl == 3, Self::ALIGN);
+        if code64 {
+            // FS and GS always count as based, or else every thread and SWAPGS would need blocks of their own.
+            m |= 0b11_1111 << Self::UNLIMITED_SHIFT | 0b00_1111 << Self::FLAT_SHIFT;
+        } else {
+            m |= Self::segments(s, v86);
+        }
+        m |= u32::from(cpl) << Self::CPL_SHIFT;
+        Mode(m)
+    }
+
+    /// Which segments need no checks, outside 64-bit code.
+    fn segments(s: &System, v86: bool) -> u32 {
+        let mut m = 0;
+        if s.cr0 & bits::CR0_PE == 0 || v86 {
+            return m;
+        }
         for (i, sg) in s.segs.iter().enumerate() {
             let data_rw = sg.attr & (Segment::P | Segment::CODE | Segment::DC | Segment::RW)
                 == Segment::P | Segment::RW;
             let code_readable = i == seg::CS
                 && sg.attr & (Segment::P | Segment::CODE | Segment::RW)
                     == Segment::P | Segment::CODE | Segment::RW;
-            let typed = data_rw || code_readable;
-            let unlimited = code64 || (s.cr0 & bits::CR0_PE != 0 && !v86 && typed && sg.limit == u32::MAX);
-            set(unlimited, 1 << (Self::UNLIMITED_SHIFT + i as u32));
-            let no_base = sg.base == 0 || (code64 && i < seg::FS);
-            set(unlimited && no_base, 1 << (Self::FLAT_SHIFT + i as u32));
+            if (data_rw || code_readable) && sg.limit == u32::MAX {
+                m |= 1 << (Self::UNLIMITED_SHIFT + i as u32);
+                m |= u32::from(sg.base == 0) << (Self::FLAT_SHIFT + i as u32);
+            }
         }
-        m |= u32::from(cpl) << Self::CPL_SHIFT;
-        Mode(m)
+        m
     }
 }
 

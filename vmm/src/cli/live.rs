@@ -22,7 +22,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
     end.tell_unless_usual();
     end.tell_stats(args.machine.stats, &session.machine);
-    Ok(end.status())
+    let status = end.status();
+    // The process ends here; taking the machine apart first would only take time.
+    std::mem::forget(session.machine);
+    Ok(status)
 }
 
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
@@ -53,7 +56,10 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
     end.tell(&format!("recorded in {path}"));
     end.tell_stats(args.machine.stats, &session.machine);
-    Ok(end.status())
+    let status = end.status();
+    // The process ends here; taking the machine apart first would only take time.
+    std::mem::forget(session.machine);
+    Ok(status)
 }
 
 /// What can be done with a recording that could not be finished.

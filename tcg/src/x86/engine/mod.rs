@@ -250,18 +250,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         mode: Mode,
         limit: u64,
     ) -> Result<(u32, Exit), Exception> {
-        let fresh = self.clock.is_some() && self.backend.entry(&self.cache.blocks[id as usize].code) == 0;
-        let begun = if fresh { self.now() } else { 0 };
-        if self.backend.prepare(id, &self.cache.blocks[id as usize].code) {
-            self.cache.withdraw();
-        }
-        if fresh {
-            self.stats.translating += self.now() - begun;
-        }
-        let code = self.backend.entry(&self.cache.blocks[id as usize].code);
-        if code != 0 {
-            self.cache.offer(id, code);
-        }
+        self.ready(id);
         let recent = self.cache.recent_table();
         let context = self.cache.context(&self.cpu, mode);
         let entry = &self.cache.blocks[id as usize];
@@ -273,6 +262,26 @@ impl<B: Backend<Cpu>> Engine<B> {
             return Ok((last, exit));
         }
         self.account(bus, last, exit).map(|exit| (last, exit))
+    }
+
+    /// Gets block `id` ready to be run with what it is linked to.
+    #[inline]
+    fn ready(&mut self, id: u32) {
+        if self.backend.entry(&self.cache.blocks[id as usize].code) == 0 {
+            self.make_ready(id);
+        }
+    }
+
+    fn make_ready(&mut self, id: u32) {
+        let begun = self.now();
+        if self.backend.prepare(id, &self.cache.blocks[id as usize].code) {
+            self.cache.withdraw();
+        }
+        let code = self.backend.entry(&self.cache.blocks[id as usize].code);
+        if code != 0 {
+            self.cache.offer(id, code);
+        }
+        self.stats.translating += self.now() - begun;
     }
 
     /// Runs block `id` alone and accounts for it.
@@ -349,6 +358,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         let next = self.find(mode)?;
         // `find` may have emptied the cache; `id` then means another block.
         if self.cache.epoch == epoch {
+            self.ready(next);
             let from = &mut self.cache.blocks[id as usize];
             let link = from.link_to(next, self.cpu.core.pc, &self.cpu.core.itlb);
             from.links[slot] = link;
