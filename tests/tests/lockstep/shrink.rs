@@ -6,6 +6,8 @@ use crate::program::Program;
 use iced_x86::{Decoder, DecoderOptions};
 use std::fmt::Write as _;
 
+/// How much further than the difference a run may go: one that is cut short there leaves its last block to the interpreter.
+const BEYOND: u64 = 6000;
 /// Instructions shown before the difference.
 const SHOWN: u64 = 40;
 
@@ -23,7 +25,7 @@ pub fn explain(pair: &mut Pair, program: &Program, seed: u64, count: u64) -> Str
                 item.bytes.fill(0x90);
             }
             if candidate.items[from..to].iter().zip(&small.items[from..to]).any(|(a, b)| a.bytes != b.bytes)
-                && let Outcome::Different { count: sooner, .. } = pair.run(&candidate, seed, count)
+                && let Outcome::Different { count: sooner, .. } = pair.run(&candidate, seed, count + BEYOND)
             {
                 (small, count) = (candidate, sooner);
             }
@@ -33,11 +35,11 @@ pub fn explain(pair: &mut Pair, program: &Program, seed: u64, count: u64) -> Str
     }
     let first = earliest(pair, &small, seed, count);
     let mut text = format!("{:?}, after {first} instructions:", small.kind);
-    match (pair.run(&small, seed, first), pair.run(&small, seed, count)) {
+    match (pair.run(&small, seed, first), pair.run(&small, seed, count + BEYOND)) {
         (Outcome::Different { what, .. }, _) => text.push_str(&what),
         // A run that is stopped elsewhere enters other blocks.
         (_, Outcome::Different { what, count }) => {
-            let _ = write!(text, " (seen only by a run to {count}, where it looks so){what}");
+            let _ = write!(text, " (seen only by a run beyond {count}, where it looks so){what}");
         }
         _ => text.push_str(" gone when run again"),
     }
