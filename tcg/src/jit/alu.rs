@@ -219,7 +219,12 @@ impl Emit<'_> {
         };
         let Some(disp) = disp else { return false };
         let x = self.read(a);
+        let near = self.near;
         let d = self.write(dst);
+        if dst == a {
+            // A base that moves a little mostly stays in its page.
+            self.near = near;
+        }
         self.a.lea(size, d, Rm::Base(x, disp));
         true
     }
@@ -379,6 +384,7 @@ impl Emit<'_> {
             self.keep_b(b);
         }
         let b = self.look(b);
+        self.near = None;
         self.a.unary(if signed { 5 } else { 4 }, size, b);
         self.product(if signed { Kind::Imul } else { Kind::Mul }, size, live)
     }
@@ -512,7 +518,7 @@ impl Emit<'_> {
     fn slow_call(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, a: Source) {
         let mut site = self.site;
         site.dst = Reg::SINK.0;
-        self.slow(from, self.slots, site, Slow::Call { helper, a, word: self.word });
+        self.slow(Some(from), self.slots, site, Slow::Call { helper, a, word: self.word });
     }
 
     /// A division of which no check fails here is done by the host; the others are left to the helper.
@@ -521,6 +527,7 @@ impl Emit<'_> {
         // A register: the slow path finds the divisor there, too.
         let d = self.read(by);
         self.open = None;
+        self.near = None;
         if signed {
             // The dividend is the sign-extended rAX, the divisor neither 0 nor -1.
             self.a.load(size, S0, Rm::Reg(low));

@@ -57,11 +57,13 @@ pub(super) struct Asm {
     pub code: Vec<u8>,
     /// Address of the first byte when run.
     pub origin: u64,
+    /// A register to watch, and whether no instruction has named it as an operand since this was set.
+    pub watched: (u8, bool),
 }
 
 impl Asm {
     pub fn new(origin: u64) -> Self {
-        Self { code: Vec::new(), origin }
+        Self { code: Vec::new(), origin, watched: (u8::MAX, false) }
     }
 
     pub fn here(&self) -> usize {
@@ -76,8 +78,16 @@ impl Asm {
         self.code.extend_from_slice(&v.to_le_bytes());
     }
 
+    fn name(&mut self, reg: u8) {
+        self.watched.1 &= reg != self.watched.0;
+    }
+
     /// Prefixes, opcode and operands. `bytes` says which operands are byte registers (bit 0: reg, bit 1: rm).
     fn encode(&mut self, size: Size, prefix: Option<u8>, opcode: &[u8], reg: u8, rm: Rm, bytes: u8) {
+        self.name(reg);
+        if let Rm::Reg(r) = rm {
+            self.name(r);
+        }
         if size == Size::W {
             self.byte(0x66);
         }
@@ -162,6 +172,7 @@ impl Asm {
 
     /// reg = constant; flags stay.
     pub fn mov_imm(&mut self, reg: u8, v: u64) {
+        self.name(reg);
         if u32::try_from(v).is_ok() {
             if reg >= 8 {
                 self.byte(0x41);
@@ -367,6 +378,7 @@ impl Asm {
     }
 
     pub fn pop(&mut self, reg: u8) {
+        self.name(reg);
         if reg >= 8 {
             self.byte(0x41);
         }
@@ -422,6 +434,7 @@ impl Asm {
 
     /// Call of an absolute address in the same buffer.
     pub fn call_abs(&mut self, to: u64) {
+        self.watched.1 = false;
         self.byte(0xe8);
         self.relative(to);
     }

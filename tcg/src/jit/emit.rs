@@ -5,6 +5,7 @@ use super::{
     asm::{Asm, Fixup, Rm, cc, host::RCX},
     flags::Pending,
     frame::{LAZY_WORD, PC, Site, TOKENS},
+    memory::Miss,
     regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
     sse::{ColdVector, Vectors},
     thunks::Thunks,
@@ -23,7 +24,8 @@ pub(super) const TARGET: u8 = POOL[1];
 
 /// A slow path, written after the block.
 pub(super) struct Cold {
-    pub from: Fixup,
+    /// Unless it begins with a TLB miss.
+    pub from: Option<Fixup>,
     pub back: usize,
     pub slots: Slots,
     pub vectors: Vectors,
@@ -36,10 +38,10 @@ pub(super) struct Cold {
 /// What a slow path does.
 #[derive(Clone, Copy)]
 pub(super) enum Slow {
-    /// Loads from the address that failed the TLB's `tag`, into `dst`.
-    Load { thunk: u64, tag: i32, dst: u8, for_write: bool },
-    /// Stores to the address that failed the TLB's `tag`.
-    Store { tag: i32, value: Source },
+    /// Loads from the address that the TLB missed, into `dst`.
+    Load { thunk: u64, miss: Miss, dst: u8, for_write: bool },
+    /// Stores to the address that the TLB missed.
+    Store { miss: Miss, value: Source },
     /// Stores to `mem`, whose load took a slow path too.
     StoreBack { mem: Mem, value: Source },
     /// Raises what a jump there raises.
@@ -61,6 +63,8 @@ pub(super) struct Emit<'a> {
     pub passing: Option<(Reg, u8)>,
     /// Whether S1 holds a value of the current op.
     pub s1_busy: bool,
+    /// Base, index and segment of the access whose TLB entry S1 may still have.
+    pub near: Option<(Reg, Reg, Reg)>,
     /// Memory whose host address is in S0 (zero after a slow path), and its width.
     pub open: Option<(Mem, Size)>,
     /// A temporary that stands for CL.
@@ -122,6 +126,7 @@ impl<'a> Emit<'a> {
             held: 0,
             passing: None,
             s1_busy: false,
+            near: None,
             open: None,
             count: None,
             pending: Pending::Unknown,
@@ -296,7 +301,7 @@ impl<'a> Emit<'a> {
         self.exact = 0;
         let from = self.a.jcc(cc::NE);
         let target = self.source(Val::Reg(src));
-        self.slow(from, self.slots, self.site, Slow::BadTarget(target));
+        self.slow(Some(from), self.slots, self.site, Slow::BadTarget(target));
     }
 
     // Calls.
@@ -340,18 +345,18 @@ impl<'a> Emit<'a> {
     }
 
     /// A slow path for what `from` jumps to, back to this place.
-    pub(super) fn slow(&mut self, from: Fixup, slots: Slots, site: Site, what: Slow) {
+    pub(super) fn slow(&mut self, from: Option<Fixup>, slots: Slots, site: Site, what: Slow) {
         let back = self.a.here();
         self.cold.push(Cold { from, back, slots, vectors: self.vectors, site, what, count: self.count });
     }
 
     fn cold_path(&mut self, c: &Cold) {
-        self.a.bind(c.from);
+        if let Some(from) = c.from {
+            self.a.bind(from);
+        }
         // The address first: it may depend on registers of the pool.
         match c.what {
-            Slow::Load { tag, .. } | Slow::Store { tag, .. } => {
-                self.a.alu(0, Size::Q, S0, Rm::Base(S1, tag));
-            }
+            Slow::Load { miss, .. } | Slow::Store { miss, .. } => self.miss(miss),
             Slow::StoreBack { mem, .. } => {
                 self.slots = c.slots;
                 self.address(&mem);
@@ -403,6 +408,9 @@ impl<'a> Emit<'a> {
             | Slow::StoreBack { .. } => {}
         }
         c.vectors.restore(&mut self.a);
+        if !matches!(c.what, Slow::Load { dst: S1, .. }) {
+            self.any_entry();
+        }
         let back = self.a.jmp();
         self.a.bind_to(back, c.back);
     }

@@ -39,6 +39,16 @@ fn reads(op: &Op<Cpu>, r: Reg) -> bool {
     }
 }
 
+/// A look-up that failed.
+#[derive(Clone, Copy)]
+pub(super) struct Miss {
+    from: Fixup,
+    bytes: u64,
+    tag: i32,
+    /// Where to go on if another entry has the page.
+    resume: Option<usize>,
+}
+
 impl Emit<'_> {
     /// S0 = the address of `m`. Uses S1; the pool stays as it is.
     pub(super) fn address(&mut self, m: &Mem) {
@@ -82,37 +92,76 @@ impl Emit<'_> {
         self.held = 0;
     }
 
-    /// With the address in S0, asks the TLB; on a hit S0 becomes the host address, and S1 is free. Returns the way to the
-    /// slow path, which finds S0 + the tag at S1 to be the address again.
-    pub(super) fn look_up(&mut self, bytes: u64, tag: i32) -> Fixup {
+    /// With the address of `m` in S0, asks the TLB; on a hit S0 becomes the host address, and S1 is free. `tag` says which.
+    ///
+    /// While S1 still has the entry of the access before, and the address has the same base, that entry is asked alone:
+    /// most likely it is the same page. The slow path then looks the right one up.
+    pub(super) fn look_up(&mut self, m: &Mem, bytes: u64, tag: i32) -> Miss {
+        let near = (m.base, m.index, m.seg);
+        let again = self.a.watched == (S1, true) && self.near == Some(near);
+        if !again {
+            self.find_entry();
+        }
+        let from = self.ask(bytes, tag);
+        let resume = self.a.here();
+        self.a.alu(0, Size::Q, S0, Rm::Base(S1, HOST));
+        self.a.watched = (S1, true);
+        self.near = Some(near);
+        self.exact = 0;
+        self.open = None;
+        Miss { from, bytes, tag, resume: again.then_some(resume) }
+    }
+
+    /// S1 = the TLB's entry for the address in S0.
+    fn find_entry(&mut self) {
         let a = &mut self.a;
         a.load(Size::D, S1, Rm::Reg(S0));
         a.shift_imm(5, Size::D, S1, 12 - ENTRY_SHIFT);
         a.alu_imm(4, Size::D, Rm::Reg(S1), ((ENTRIES - 1) << ENTRY_SHIFT) as i32);
         a.alu(0, Size::Q, S1, Rm::Base(BASE, VIEW));
-        a.alu(5, Size::Q, S0, Rm::Base(S1, tag));
-        a.alu_imm(7, Size::Q, Rm::Reg(S0), (PAGE - bytes) as i32);
+    }
+
+    /// S0 = offset in the page of the entry at S1, unless the way that is returned is taken.
+    fn ask(&mut self, bytes: u64, tag: i32) -> Fixup {
+        self.a.alu(5, Size::Q, S0, Rm::Base(S1, tag));
+        self.a.alu_imm(7, Size::Q, Rm::Reg(S0), (PAGE - bytes) as i32);
         // Above: another page, no permission, or the access goes beyond the page's end.
-        let miss = a.jcc(cc::A);
-        a.alu(0, Size::Q, S0, Rm::Base(S1, HOST));
-        self.exact = 0;
-        self.open = None;
-        miss
+        self.a.jcc(cc::A)
+    }
+
+    /// The beginning of a miss's slow path: S0 = the address; or back, when only the entry was not the right one.
+    pub(super) fn miss(&mut self, m: Miss) {
+        self.a.bind(m.from);
+        self.a.alu(0, Size::Q, S0, Rm::Base(S1, m.tag));
+        if let Some(resume) = m.resume {
+            self.find_entry();
+            let from = self.ask(m.bytes, m.tag);
+            let back = self.a.jmp();
+            self.a.bind_to(back, resume);
+            self.a.bind(from);
+            self.a.alu(0, Size::Q, S0, Rm::Base(S1, m.tag));
+        }
+    }
+
+    /// The end of a slow path that changed S1: code after it may take it that an entry is there.
+    pub(super) fn any_entry(&mut self) {
+        self.a.load(Size::Q, S1, Rm::Base(BASE, VIEW));
     }
 
     /// As [`Emit::look_up`] for a vector operand. Returns the ways to the slow path: for an address that is not aligned, and
     /// as there.
-    pub(super) fn vector_operand(&mut self, bytes: u8, write: bool, aligned: bool) -> (Option<Fixup>, Fixup) {
+    pub(super) fn vector_operand(
+        &mut self,
+        m: &Mem,
+        bytes: u8,
+        write: bool,
+        aligned: bool,
+    ) -> (Option<Fixup>, Miss) {
         let odd = aligned.then(|| {
             self.a.test_imm(Size::B, Rm::Reg(S0), 15);
             self.a.jcc(cc::NE)
         });
-        (odd, self.look_up(u64::from(bytes), if write { WRITE } else { READ }))
-    }
-
-    /// After a miss: S0 = the address.
-    pub(super) fn after_miss(&mut self, write: bool) {
-        self.a.alu(0, Size::Q, S0, Rm::Base(S1, if write { WRITE } else { READ }));
+        (odd, self.look_up(m, u64::from(bytes), if write { WRITE } else { READ }))
     }
 
     fn load(&mut self, size: Size, extend: Option<Size>, dst: Reg, m: &Mem, rest: &[Op<Cpu>]) {
@@ -128,7 +177,7 @@ impl Emit<'_> {
         let sink = dst == Reg::SINK;
         let h = if passes || sink { S1 } else { self.reserve(dst) };
         let slots = self.slots;
-        let from = self.look_up(u64::from(size.bytes()), READ);
+        let miss = self.look_up(m, u64::from(size.bytes()), READ);
         let at = Rm::Base(S0, 0);
         match extend {
             None => self.a.movzx(size, h, at),
@@ -143,7 +192,7 @@ impl Emit<'_> {
             Some(_) => 2,
         };
         let thunk = self.t.load;
-        self.slow(from, slots, site, Slow::Load { thunk, tag: READ, dst: h, for_write: false });
+        self.slow(None, slots, site, Slow::Load { thunk, miss, dst: h, for_write: false });
         if passes {
             self.passing = Some((dst, S1));
         } else if !sink {
@@ -156,12 +205,12 @@ impl Emit<'_> {
         self.address(m);
         let h = self.reserve(dst);
         let slots = self.slots;
-        let from = self.look_up(u64::from(size.bytes()), WRITE);
+        let miss = self.look_up(m, u64::from(size.bytes()), WRITE);
         self.a.movzx(size, h, Rm::Base(S0, 0));
         let mut site = self.site;
         (site.dst, site.size, site.extend) = (dst.0, size as u8, 0);
         let thunk = self.t.load_for_write;
-        self.slow(from, slots, site, Slow::Load { thunk, tag: WRITE, dst: h, for_write: true });
+        self.slow(None, slots, site, Slow::Load { thunk, miss, dst: h, for_write: true });
         self.fill(dst, h);
         self.open = Some((*m, size));
     }
@@ -176,15 +225,15 @@ impl Emit<'_> {
             let from = self.a.jcc(cc::E);
             self.store_at(size, value);
             self.exact = 0;
-            self.slow(from, slots, site, Slow::StoreBack { mem: *m, value });
+            self.slow(Some(from), slots, site, Slow::StoreBack { mem: *m, value });
             return;
         }
         self.address(m);
         let value = self.source(value);
         let slots = self.slots;
-        let from = self.look_up(u64::from(size.bytes()), WRITE);
+        let miss = self.look_up(m, u64::from(size.bytes()), WRITE);
         self.store_at(size, value);
-        self.slow(from, slots, site, Slow::Store { tag: WRITE, value });
+        self.slow(None, slots, site, Slow::Store { miss, value });
     }
 
     /// [S0] = value. Uses S1.

@@ -121,8 +121,16 @@ impl Emit<'_> {
         self.host(r).map_or_else(|| file(r), Rm::Reg)
     }
 
+    /// `r` is about to have another value: what it points at is elsewhere.
+    fn leaves(&mut self, r: Reg) {
+        if self.near.is_some_and(|(base, index, _)| base == r || index == r) {
+            self.near = None;
+        }
+    }
+
     /// A host register for all 64 new bits of `r`.
     pub fn write(&mut self, r: Reg) -> u8 {
+        self.leaves(r);
         if let Some(h) = pinned(r) {
             return h;
         }
@@ -133,6 +141,7 @@ impl Emit<'_> {
 
     /// A host register that holds `r` and may be changed.
     pub fn update(&mut self, r: Reg) -> u8 {
+        self.leaves(r);
         let h = self.read(r);
         if let Some(n) = self.slot_of(r) {
             self.slots[n] = Some(Slot { reg: r, dirty: true });
@@ -151,6 +160,7 @@ impl Emit<'_> {
 
     /// The reserved `host` now holds `r`.
     pub fn fill(&mut self, r: Reg, host: u8) {
+        self.leaves(r);
         if let Some(n) = POOL.iter().position(|&h| h == host) {
             self.slots[n] = Some(Slot { reg: r, dirty: true });
         }
@@ -232,6 +242,7 @@ impl Emit<'_> {
     pub fn forget(&mut self) {
         self.slots = [None; POOL.len()];
         self.vectors = Vectors::default();
+        self.near = None;
         self.held = 0;
     }
 }

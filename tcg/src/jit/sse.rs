@@ -10,6 +10,7 @@ use super::{
     encodings::{Encoding, Use, encoding},
     flags::{ALL, C, Pending, Z},
     frame::{LAZY_A, SIMD, Site, XMM},
+    memory::Miss,
     regs::{BASE, POOL, S0, S1, Slot, Slots, Source, file},
     x87::unpark,
 };
@@ -67,12 +68,11 @@ impl Vectors {
 pub(super) struct ColdVector {
     /// From the check of MXCSR, and where it goes on.
     check: Option<(Fixup, usize)>,
-    misses: Option<(Option<Fixup>, Fixup)>,
+    misses: Option<(Option<Fixup>, Miss)>,
     /// Ways in with the address in S0.
     early: Vec<Fixup>,
     /// Whether registers wait below the stack to be loaded again.
     parked: bool,
-    write: bool,
     back: usize,
     slots: Slots,
     before: Vectors,
@@ -88,8 +88,7 @@ impl ColdVector {
     /// The slow path of an instruction that parks registers, and leaves them as they were.
     pub fn parked(
         early: Vec<Fixup>,
-        misses: Option<(Option<Fixup>, Fixup)>,
-        write: bool,
+        misses: Option<(Option<Fixup>, Miss)>,
         back: usize,
         (slots, vectors): (Slots, Vectors),
         (helper, operands): (Helper<Cpu>, u64),
@@ -101,7 +100,6 @@ impl ColdVector {
             misses,
             early,
             parked: true,
-            write,
             back,
             slots,
             before: vectors,
@@ -218,7 +216,7 @@ impl Emit<'_> {
             let off = self.a.jcc(cc::E);
             (off, self.a.here())
         });
-        let misses = mem.map(|_| self.vector_operand(form.bytes, stores, form.aligned));
+        let misses = mem.map(|m| self.vector_operand(&m, form.bytes, stores, form.aligned));
 
         let operand = match mem {
             Some(_) => Rm::Base(S0, 0),
@@ -252,7 +250,6 @@ impl Emit<'_> {
                 misses,
                 early: Vec::new(),
                 parked: false,
-                write: stores,
                 back,
                 slots,
                 before,
@@ -309,13 +306,13 @@ impl Emit<'_> {
         if let Some((from, on)) = c.check {
             self.a.bind(from);
             self.a.call_abs(self.t.simd);
+            self.any_entry();
             let loaded = self.a.jcc(cc::E);
             self.a.bind_to(loaded, on);
         }
         let straight = self.a.jmp();
         let odd = c.misses.and_then(|(odd, miss)| {
-            self.a.bind(miss);
-            self.after_miss(c.write);
+            self.miss(miss);
             odd
         });
         for &way in odd.iter().chain(&c.early) {
@@ -356,6 +353,7 @@ impl Emit<'_> {
             }
         }
         c.after.restore(&mut self.a);
+        self.any_entry();
         let back = self.a.jmp();
         self.a.bind_to(back, c.back);
     }

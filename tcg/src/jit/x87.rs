@@ -272,8 +272,8 @@ impl Emit<'_> {
         }
         let early = self.x87_ready(effect.used, effect.top == 7);
         let writes = matches!(op.memory(), Some(Memory::Store(_)));
-        let misses = mem.map(|_| {
-            let ways = self.vector_operand(bytes, writes, false);
+        let misses = mem.map(|m| {
+            let ways = self.vector_operand(&m, bytes, writes, false);
             self.a.mov(RAX, S0);
             // In case of a repetition.
             self.a.store(Size::Q, Rm::Base(RSP, -8), RAX);
@@ -287,7 +287,7 @@ impl Emit<'_> {
         self.open = None;
         let call = (helper, operands);
         let seg = mem.map(|m| m.seg);
-        self.cold_vectors.push(ColdVector::parked(early, misses, writes, back, cached, call, seg, self.site));
+        self.cold_vectors.push(ColdVector::parked(early, misses, back, cached, call, seg, self.site));
         true
     }
 

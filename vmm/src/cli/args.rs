@@ -109,7 +109,7 @@ pub(super) struct EngineArgs {
     #[arg(long, value_enum, default_value_t = Accel::Auto)]
     pub accel: Accel,
     /// Engine of the translator
-    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    #[arg(long, value_enum, default_value_t)]
     pub engine: Engine,
     /// End after this many guest instructions
     #[arg(long, value_name = "POSITION", value_parser = position)]
@@ -150,7 +150,7 @@ pub(super) struct DiffArgs {
     #[arg(long, value_name = "N", default_value_t = 1009, conflicts_with_all = ["other", "against"])]
     pub step: u64,
     /// Engine of the first run
-    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    #[arg(long, value_enum, default_value_t)]
     pub engine: Engine,
     /// Engine of the second run [default: the first's]
     #[arg(long, value_enum, value_name = "ENGINE")]
@@ -271,6 +271,13 @@ impl EngineArgs {
     /// The translator's engine.
     pub(super) fn tcg(&self) -> rrvmm::accel::TcgEngine {
         self.engine.tcg()
+    }
+}
+
+impl Default for Engine {
+    /// The fastest that this host can run.
+    fn default() -> Self {
+        if rrvmm::accel::HAS_JIT { Engine::Jit } else { Engine::Interp }
     }
 }
 
