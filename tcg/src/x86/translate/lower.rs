@@ -215,9 +215,10 @@ impl Lower {
         }
     }
 
-    /// Whether addresses in segment `n` need no check against it.
-    pub fn unchecked(&self, n: usize) -> bool {
-        self.is64() || self.mode.unlimited(n)
+    /// Whether addresses in segment `n` need no check against it. The code that runs may be read there, never written
+    /// (SDM volume 3, 5.5).
+    pub fn unchecked(&self, n: usize, write: bool) -> bool {
+        self.is64() || self.mode.unlimited(n) && !(write && n == seg::CS)
     }
 
     /// Linear address of the memory operand, checked for an access of `len` bytes where the segment needs it.
@@ -232,11 +233,8 @@ impl Lower {
         if self.is64() {
             return if n >= seg::FS { Mem { seg: base, ..mem } } else { mem };
         }
-        if self.mode.flat(n) {
-            return mem;
-        }
-        if self.mode.unlimited(n) {
-            return Mem { seg: base, ..mem };
+        if self.unchecked(n, write) {
+            return if self.mode.flat(n) { mem } else { Mem { seg: base, ..mem } };
         }
         let (offset, dst) = (self.temp(), self.temp());
         self.op(Op::Lea { dst: offset, mem: Mem { wrap32: false, ..mem } });

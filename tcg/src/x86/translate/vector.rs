@@ -84,7 +84,10 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     let n = segment(if masked { i.segment_prefix() } else { i.memory_segment() });
     let packed =
         Operands { code: i.code() as u16, dst, src, imm: immediate, segment: n as u8, masked }.pack();
-    if !masked && surely_available(l.mode, row, src & MEMORY != 0) && (!memory || l.unchecked(n)) {
+    if !masked
+        && surely_available(l.mode, row, src & MEMORY != 0)
+        && (!memory || l.unchecked(n, dst & MEMORY != 0))
+    {
         let mem = memory.then(|| {
             let ea = l.effective(i);
             l.segmented(n, ea, u64::from(row.form.bytes), dst & MEMORY != 0)

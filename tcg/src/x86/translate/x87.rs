@@ -70,7 +70,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
     let plain = !matches!(op, X87Op::Fcmov(..)) && !l.mode.has(Mode::FPU_TRAP);
     if plain && !memory {
         l.op(Op::Vector { helper, operands, mem: None, faults: true, flags });
-    } else if plain && l.unchecked(n) {
+    } else if plain && l.unchecked(n, true) {
         let ea = l.effective(i);
         let mem = Some(l.segmented(n, ea, 0, false));
         l.op(Op::Vector { helper, operands, mem, faults: true, flags: false });
