@@ -207,7 +207,7 @@ impl Cpu {
         let e = self.core.tlb.entry(view, addr);
         if e.is_of(addr & PAGE_MASK) && (access == Access::Read || e.writable()) {
             let phys = e.phys() | addr & !PAGE_MASK;
-            if access == Access::Write && e.write == u64::MAX {
+            if access == Access::Write && e.write != addr & PAGE_MASK {
                 self.open_writes(view, addr);
             }
             return Ok(phys);
@@ -416,4 +416,26 @@ fn bus_pieces(phys: u64, bytes: usize) -> impl Iterator<Item = (u64, u32, Width)
         done += len;
         Some(piece)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::testing::cpu;
+
+    #[test]
+    fn a_page_without_code_gets_its_fast_writes_back() {
+        let mut c = cpu();
+        let fast = |c: &Cpu| c.core.tlb.entry(0, 0x5000).write == 0x5000;
+        let phys = c.translate(0, 0x5008, Access::Write).unwrap();
+        assert!(phys == 0x5008 && fast(&c));
+        let page = c.core.phys.page_for_write(phys).and_then(|p| p.ram).unwrap();
+        c.core.phys.mark_code(page, 0, 4);
+        c.core.tlb.protect_page(phys);
+        c.translate(0, 0x5008, Access::Write).unwrap();
+        assert!(!fast(&c));
+        c.core.phys.clear_code(page);
+        c.translate(0, 0x5008, Access::Write).unwrap();
+        assert!(fast(&c));
+    }
 }

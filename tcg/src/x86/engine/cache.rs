@@ -57,7 +57,7 @@ pub(super) struct Entry<C> {
     pub live: bool,
     /// Exits (block and slot) that may be connected to this block.
     pub incoming: Vec<(u32, u8)>,
-    next_in_bucket: Option<u32>,
+    next_in_bucket: u32,
 }
 
 impl<C> Entry<C> {
@@ -82,7 +82,7 @@ impl<C> Entry<C> {
             connected: [NONE; 2],
             live: true,
             incoming: Vec::new(),
-            next_in_bucket: None,
+            next_in_bucket: NONE,
         }
     }
 
@@ -116,14 +116,15 @@ impl Recent {
     pub const SLOTS: usize = 32768;
 }
 
-const BUCKETS: usize = 1 << 16;
+const BUCKETS: usize = 1 << 18;
 const NEVER: Recent = Recent { pc: 0, code: 0, witness: Witness::NEVER, context: 0, id: NONE };
 
 /// All blocks.
 pub(super) struct Cache<C> {
     pub blocks: Vec<Entry<C>>,
     recent: Vec<Recent>,
-    buckets: Vec<Option<u32>>,
+    /// First block of each bucket, or [`NONE`].
+    buckets: Vec<u32>,
     contexts: BTreeMap<Context, u32>,
     /// The context asked for last.
     last_context: Option<(Context, u32)>,
@@ -141,7 +142,7 @@ impl<C> Cache<C> {
         Self {
             blocks: Vec::new(),
             recent: vec![NEVER; Recent::SLOTS],
-            buckets: vec![None; BUCKETS],
+            buckets: vec![NONE; BUCKETS],
             contexts: BTreeMap::new(),
             last_context: None,
             pages: Vec::new(),
@@ -159,7 +160,7 @@ impl<C> Cache<C> {
     pub fn clear(&mut self) {
         self.blocks.clear();
         self.recent.fill(NEVER);
-        self.buckets.fill(None);
+        self.buckets.fill(NONE);
         self.contexts.clear();
         self.last_context = None;
         self.pages.clear();
@@ -228,10 +229,10 @@ impl<C> Cache<C> {
 
     pub fn by_phys(&self, phys: u64, pc: u64, context: u32) -> Option<u32> {
         let mut at = self.buckets[bucket(phys, context)];
-        while let Some(id) = at {
-            let b = &self.blocks[id as usize];
+        while at != NONE {
+            let b = &self.blocks[at as usize];
             if b.phys == phys && b.span.pc == pc && b.context == context {
-                return Some(id);
+                return Some(at);
             }
             at = b.next_in_bucket;
         }
@@ -242,7 +243,7 @@ impl<C> Cache<C> {
     pub fn insert(&mut self, mut entry: Entry<C>, pages: &[usize]) -> u32 {
         let id = self.blocks.len() as u32;
         let slot = &mut self.buckets[bucket(entry.phys, entry.context)];
-        entry.next_in_bucket = slot.replace(id);
+        entry.next_in_bucket = std::mem::replace(slot, id);
         self.blocks.push(entry);
         for &page in pages {
             if self.pages.len() <= page {
@@ -266,18 +267,18 @@ impl<C> Cache<C> {
             *r = NEVER;
         }
         self.live -= 1;
-        let next = b.next_in_bucket.take();
+        let next = b.next_in_bucket;
         let slot = bucket(b.phys, b.context);
-        if self.buckets[slot] == Some(id) {
+        if self.buckets[slot] == id {
             self.buckets[slot] = next;
             return;
         }
         let mut at = self.buckets[slot];
-        while let Some(i) = at {
-            at = self.blocks[i as usize].next_in_bucket;
-            if at == Some(id) {
-                self.blocks[i as usize].next_in_bucket = next;
-                return;
+        while at != NONE {
+            let before = &mut self.blocks[at as usize];
+            at = before.next_in_bucket;
+            if at == id {
+                before.next_in_bucket = next;
             }
         }
     }
@@ -298,5 +299,5 @@ fn recent_slot(pc: u64) -> usize {
 
 fn bucket(phys: u64, context: u32) -> usize {
     let h = (phys ^ u64::from(context) << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (h >> 48) as usize % BUCKETS
+    (h >> 40) as usize % BUCKETS
 }
