@@ -189,6 +189,8 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
         let ip = cpu.core.regs[ADDRESS.0 as usize];
         cpu.x87.note_instruction(fop, cs, ip);
         if memory.is_some() {
+            // Machine code may give the offset by which a sum wrapped at 4 GiB.
+            let offset = if cpu.sys.code64() { offset } else { offset & 0xffff_ffff };
             cpu.x87.note_operand(cpu.sys.segs[n].selector, offset);
         }
     }
