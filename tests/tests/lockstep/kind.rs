@@ -11,6 +11,7 @@ pub const RAM: u64 = 0x30000;
 pub const CODE: u64 = 0x10000;
 /// Bytes of code.
 pub const CODE_LEN: u64 = 0x8000;
+const CODE_END: u64 = CODE + CODE_LEN;
 /// Physical address of the data: sixteen pages of many sorts (see [`pages`]), the stack among them.
 pub const DATA: u64 = 0x20000;
 /// Offset in the data of addresses to jump to.
@@ -194,7 +195,7 @@ impl Kind {
         }
         if self == Kind::Real {
             for vector in (0..VECTORS).step_by(2) {
-                let far = |v: u64| (HANDLERS >> 4) << 16 | v * 16;
+                let far = |v: u64| ((HANDLERS >> 4) << 16) | (v * 16);
                 out.push((vector * 4, far(vector) | far(vector + 1) << 32));
             }
             return out;
@@ -233,9 +234,9 @@ fn pages(kind: Kind) -> Vec<(u64, u64)> {
     for page in 0..RAM >> 12 {
         let at = page << 12;
         let (phys, bits) = match at {
-            ..CODE => (at, WRITE),
-            ..DATA if at >= CODE + CODE_LEN => continue,
-            ..DATA => (at, WRITE | owner),
+            0..CODE => (at, WRITE),
+            CODE..CODE_END => (at, WRITE | owner),
+            CODE_END..DATA => continue,
             _ => match (at - DATA) >> 12 {
                 1 => (at, WRITE | USER | GLOBAL),
                 4 => (at, owner),
