@@ -87,8 +87,7 @@ pub(super) struct ColdVector {
 impl ColdVector {
     /// The slow path of an instruction that parks registers, and leaves them as they were.
     pub fn parked(
-        early: Vec<Fixup>,
-        misses: Option<(Option<Fixup>, Miss)>,
+        (early, misses): (Vec<Fixup>, Option<(Option<Fixup>, Miss)>),
         back: usize,
         (slots, vectors): (Slots, Vectors),
         (helper, operands): (Helper<Cpu>, u64),

@@ -287,7 +287,7 @@ impl Emit<'_> {
         self.open = None;
         let call = (helper, operands);
         let seg = mem.map(|m| m.seg);
-        self.cold_vectors.push(ColdVector::parked(early, misses, back, cached, call, seg, self.site));
+        self.cold_vectors.push(ColdVector::parked((early, misses), back, cached, call, seg, self.site));
         true
     }
 

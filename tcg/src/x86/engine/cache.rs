@@ -126,8 +126,8 @@ pub(super) struct Cache<C> {
     /// First block of each bucket, or [`NONE`].
     buckets: Vec<u32>,
     contexts: BTreeMap<Context, u32>,
-    /// The context asked for last.
-    last_context: Option<(Context, u32)>,
+    /// The context asked for last at each privilege level.
+    last_contexts: [Option<(Context, u32)>; 4],
     /// Blocks by RAM page, grown as pages get code.
     pages: Vec<Vec<u32>>,
     live: usize,
@@ -144,7 +144,7 @@ impl<C> Cache<C> {
             recent: vec![NEVER; Recent::SLOTS],
             buckets: vec![NONE; BUCKETS],
             contexts: BTreeMap::new(),
-            last_context: None,
+            last_contexts: [None; 4],
             pages: Vec::new(),
             live: 0,
             dead: Vec::new(),
@@ -162,7 +162,7 @@ impl<C> Cache<C> {
         self.recent.fill(NEVER);
         self.buckets.fill(NONE);
         self.contexts.clear();
-        self.last_context = None;
+        self.last_contexts = [None; 4];
         self.pages.clear();
         self.live = 0;
         self.dead.clear();
@@ -173,14 +173,15 @@ impl<C> Cache<C> {
     #[inline]
     pub fn context(&mut self, cpu: &Cpu, mode: Mode) -> u32 {
         let context = Context::of(cpu, mode);
-        if let Some((last, n)) = self.last_context
+        let last = &mut self.last_contexts[usize::from(mode.cpl())];
+        if let Some((last, n)) = *last
             && last == context
         {
             return n;
         }
         let next = self.contexts.len() as u32;
         let n = *self.contexts.entry(context).or_insert(next);
-        self.last_context = Some((context, n));
+        *last = Some((context, n));
         n
     }
 

@@ -104,6 +104,8 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Rdmsr => l.call(msr::rdmsr, Reg::SINK, NONE, NONE),
         M::Wrmsr => l.leave(msr::wrmsr, NONE, NONE),
         M::Cpuid => l.call(cpuid::cpuid, Reg::SINK, NONE, NONE),
+        // In 64-bit code blocks do not depend on GS's base.
+        M::Swapgs if l.is64() => l.call(sreg::swapgs, Reg::SINK, NONE, NONE),
         M::Swapgs => l.leave(sreg::swapgs, NONE, NONE),
         M::Lgdt => table(l, i, tables::lgdt, false),
         M::Lidt => table(l, i, tables::lidt, false),
