@@ -112,6 +112,10 @@ pub struct Linked {
     pub context: u32,
     /// Address of the run loop's table of recent blocks.
     pub recent: usize,
+    /// Address of the contexts that the run loop was in last.
+    pub contexts: usize,
+    /// Whether the run may go on in another context: nothing waits for the end of an instruction that changes it.
+    pub moves: bool,
 }
 
 /// Turns IR into something that runs. The interpreter is the reference; machine code is the other.
@@ -141,7 +145,8 @@ pub trait Backend<G: Guest> {
         0
     }
 
-    /// Runs the whole block and those it is linked to. Returns the last block's number and how it ended. The count is
+    /// Runs the whole block and those it is linked to; `core.moved` says whether the context may be another now. Returns
+    /// the last block's number and how it ended. The count is
     /// up to date after a plain exit and after [`Exit::Cut`], else it is that before the last block.
     fn run_linked(
         &mut self,

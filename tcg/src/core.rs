@@ -37,6 +37,8 @@ pub struct Core {
     pub rest: usize,
     /// Which TLB half data accesses use now.
     pub mmu: usize,
+    /// Set when machine code went on after an instruction that may have changed the mode.
+    pub(crate) moved: bool,
     /// Host address of the first TLB entry that data accesses use now, while machine code runs.
     pub(crate) view: u64,
     /// Flags that machine code has not settled yet; nothing between runs.
@@ -65,6 +67,7 @@ impl Core {
             unfinished: false,
             rest: 0,
             mmu: 0,
+            moved: false,
             view: 0,
             lazy: Lazy::default(),
             tlb: Tlb::new(),

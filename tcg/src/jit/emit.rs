@@ -270,7 +270,10 @@ impl<'a> Emit<'a> {
             Op::CallLeave { helper, a, b, next } => {
                 self.set_pc(next);
                 self.arguments(helper as usize as u64, a, b);
+                // The answer is where to go on, when nothing has to be looked at first.
                 self.a.call_abs(self.t.call_leave);
+                self.a.mov_imm(S1, self.result(Exit::Lookup));
+                self.a.jmp_abs(self.t.lookup);
                 true
             }
             Op::CheckTarget { bits, src } => {

@@ -9,6 +9,7 @@ use crate::{
     softfloat::F80,
     x86::{
         Cpu,
+        engine::Known,
         state::{Segment, System},
         x87::X87,
     },
@@ -28,6 +29,10 @@ pub(super) struct Frame {
     pub recent: u64,
     /// Context of the run's blocks.
     pub context: u64,
+    /// The run loop's last contexts.
+    pub contexts: *const Known,
+    /// See [`crate::block::Linked::moves`].
+    pub moves: bool,
     /// The host's own MXCSR.
     pub mxcsr: u32,
     /// The devices.

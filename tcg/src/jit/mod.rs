@@ -120,6 +120,8 @@ impl Jit {
             tlb,
             recent: at.recent as u64,
             context: u64::from(at.context),
+            contexts: at.contexts as *const _,
+            moves: at.moves,
             mxcsr: HOST_MXCSR,
             bus,
         };

@@ -11,7 +11,12 @@ use crate::{
     block::Exit,
     guest::Guest,
     ir::{Helper, Size},
-    x86::{Cpu, Exception},
+    x86::{
+        Cpu, Exception,
+        engine::Known,
+        mode::Mode,
+        state::{Shadow, bits},
+    },
 };
 
 const GOES_ON: u64 = 0;
@@ -158,6 +163,20 @@ pub(super) extern "sysv64" fn vector(
     }
 }
 
+/// The context after an instruction that may have changed anything, when the run loop has nothing to do before the next.
+fn next_context(cpu: &mut Cpu, bus: &mut dyn Bus, known: &Known) -> Option<u32> {
+    cpu.core.leave |= bus.attention();
+    let quiet = !cpu.core.leave
+        && !cpu.core.unfinished
+        && !cpu.sys.halted
+        && !cpu.sys.shutdown
+        && cpu.sys.eflags & bits::RF == 0
+        && cpu.core.phys.stale_code.is_empty();
+    let mode = cpu.mode();
+    (quiet && !mode.has(Mode::STEP | Mode::ALIGN)).then(|| known.get(cpu, mode)).flatten()
+}
+
+/// The pc to go on at, or the end of the run.
 pub(super) extern "sysv64" fn call_leave(
     frame: *mut Frame,
     a: u64,
@@ -172,7 +191,21 @@ pub(super) extern "sysv64" fn call_leave(
         unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
     cpu.core.lazy.settle(&mut cpu.core.flags);
     match helper(cpu, bus, a, b) {
-        Ok(_) => Answer { value: 0, exit: ends(site, Exit::Leave) },
+        Ok(_) => {
+            // With nothing left the run loop stops here, and may show what this instruction holds off for the next one.
+            // SAFETY: as in `open`; the contexts are the run loop's, which waits for this run to end.
+            let context = unsafe {
+                ((*frame).moves && left != 0)
+                    .then(|| &*(*frame).contexts)
+                    .and_then(|k| next_context(cpu, bus, k))
+            };
+            let Some(context) = context else { return Answer { value: 0, exit: ends(site, Exit::Leave) } };
+            cpu.sys.shadow = Shadow::None;
+            cpu.core.moved = true;
+            // SAFETY: as above.
+            unsafe { (*frame).context = u64::from(context) };
+            Answer { value: cpu.core.pc, exit: GOES_ON }
+        }
         Err(f) => fault(cpu, site, f),
     }
 }

@@ -80,7 +80,7 @@ impl Thunks {
         t.store = call(a, exit_raw, shims::store, false);
         t.call = call(a, exit_raw, shims::call, true);
         t.vector = call(a, exit_raw, shims::vector, false);
-        t.call_leave = call(a, exit_raw, shims::call_leave, false);
+        t.call_leave = call(a, exit_raw, shims::call_leave, true);
         t.bad_target = call(a, exit_raw, shims::bad_target, false);
         t.interpret = call(a, exit_raw, shims::interpret, true);
         t.flags = flags(a);

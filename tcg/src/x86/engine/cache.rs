@@ -28,6 +28,19 @@ impl Context {
     }
 }
 
+/// The context asked for last at each privilege level, and its number.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Known([Option<(Context, u32)>; 4]);
+
+impl Known {
+    /// The number of the context that `cpu` is in, if it is known here.
+    #[inline]
+    pub fn get(&self, cpu: &Cpu, mode: Mode) -> Option<u32> {
+        let (last, n) = self.0[usize::from(mode.cpl())]?;
+        (last == Context::of(cpu, mode)).then_some(n)
+    }
+}
+
 /// A constant exit that has been resolved.
 #[derive(Clone, Copy)]
 pub(super) struct Link {
@@ -126,8 +139,7 @@ pub(super) struct Cache<C> {
     /// First block of each bucket, or [`NONE`].
     buckets: Vec<u32>,
     contexts: BTreeMap<Context, u32>,
-    /// The context asked for last at each privilege level.
-    last_contexts: [Option<(Context, u32)>; 4],
+    known: Known,
     /// Blocks by RAM page, grown as pages get code.
     pages: Vec<Vec<u32>>,
     live: usize,
@@ -144,7 +156,7 @@ impl<C> Cache<C> {
             recent: vec![NEVER; Recent::SLOTS],
             buckets: vec![NONE; BUCKETS],
             contexts: BTreeMap::new(),
-            last_contexts: [None; 4],
+            known: Known::default(),
             pages: Vec::new(),
             live: 0,
             dead: Vec::new(),
@@ -162,7 +174,7 @@ impl<C> Cache<C> {
         self.recent.fill(NEVER);
         self.buckets.fill(NONE);
         self.contexts.clear();
-        self.last_contexts = [None; 4];
+        self.known = Known::default();
         self.pages.clear();
         self.live = 0;
         self.dead.clear();
@@ -172,17 +184,19 @@ impl<C> Cache<C> {
     /// The number that stands for everything `mode` and CS say.
     #[inline]
     pub fn context(&mut self, cpu: &Cpu, mode: Mode) -> u32 {
-        let context = Context::of(cpu, mode);
-        let last = &mut self.last_contexts[usize::from(mode.cpl())];
-        if let Some((last, n)) = *last
-            && last == context
-        {
+        if let Some(n) = self.known.get(cpu, mode) {
             return n;
         }
+        let context = Context::of(cpu, mode);
         let next = self.contexts.len() as u32;
         let n = *self.contexts.entry(context).or_insert(next);
-        *last = Some((context, n));
+        self.known.0[usize::from(mode.cpl())] = Some((context, n));
         n
+    }
+
+    /// Address of the contexts asked for last.
+    pub fn known_contexts(&self) -> usize {
+        &raw const self.known as usize
     }
 
     /// The block at `pc`, if it was found there lately and still is there.

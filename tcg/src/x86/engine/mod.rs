@@ -4,7 +4,7 @@ mod backend;
 mod cache;
 
 #[cfg(all(target_arch = "x86_64", unix))]
-pub(crate) use cache::Recent;
+pub(crate) use cache::{Known, Recent};
 
 use super::{
     Cpu, Exception,
@@ -150,7 +150,7 @@ impl<B: Backend<Cpu>> Engine<B> {
                 self.step(bus, mode)
             } else {
                 self.cpu.sys.shadow = Shadow::None;
-                self.stretch(bus, mode, limit)
+                self.stretch(bus, mode, limit, !interrupt && !self.aligned)
             };
             if let Err(fault) = outcome {
                 self.stats.exceptions += 1;
@@ -209,13 +209,22 @@ impl<B: Backend<Cpu>> Engine<B> {
     }
 
     /// Blocks one after the other for as long as only jumps connect them.
-    fn stretch(&mut self, bus: &mut dyn Bus, mode: Mode, limit: u64) -> Result<(), Exception> {
+    fn stretch(
+        &mut self,
+        bus: &mut dyn Bus,
+        mut mode: Mode,
+        limit: u64,
+        moves: bool,
+    ) -> Result<(), Exception> {
         let mut id = self.find(mode)?;
         loop {
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
                 return self.one_by_one(bus, mode, limit);
             }
-            let (last, exit) = self.enter_linked(bus, id, mode, limit)?;
+            let (last, exit) = self.enter_linked(bus, id, mode, limit, moves)?;
+            if std::mem::take(&mut self.cpu.core.moved) {
+                mode = self.cpu.mode();
+            }
             if self.cpu.core.count >= limit || self.cpu.core.leave {
                 return Ok(());
             }
@@ -249,12 +258,14 @@ impl<B: Backend<Cpu>> Engine<B> {
         id: u32,
         mode: Mode,
         limit: u64,
+        moves: bool,
     ) -> Result<(u32, Exit), Exception> {
         self.ready(id);
         let recent = self.cache.recent_table();
         let context = self.cache.context(&self.cpu, mode);
         let entry = &self.cache.blocks[id as usize];
-        let at = Linked { id, insns: entry.insns, limit, context, recent };
+        let contexts = self.cache.known_contexts();
+        let at = Linked { id, insns: entry.insns, limit, context, recent, contexts, moves };
         let (last, exit) = self.backend.run_linked(&at, &entry.code, &mut self.cpu, bus);
         self.stats.exits[exit as usize] += 1;
         if exit <= Exit::Lookup || exit == Exit::Cut {
