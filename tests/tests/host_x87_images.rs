@@ -83,7 +83,7 @@ fn pointers_survive_a_save_and_a_restore_as_on_the_host() {
         let mut host = area(&x87.state_image(WIDE));
         let mut saved = Area([0; 512]);
         // When the host's kernel switches tasks between the two, AMD's FXRSTOR and XRSTOR lose the pointers while no
-        // exception is pending (AMD64 APM volume 2, 11.4.4.3): they come back as zeros then, and it is tried again.
+        // exception is pending (AMD64 APM volume 5, FXRSTOR): they come back as zeros then, and it is tried again.
         for _ in 0..100 {
             native!("frstor [rdi]\n fnsave [rsi]", &mut host, &mut saved);
             if saved.0[12..26] != [0; 14] {
