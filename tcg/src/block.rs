@@ -146,8 +146,8 @@ pub trait Backend<G: Guest> {
     }
 
     /// Runs the whole block and those it is linked to; `core.moved` says whether the context may be another now. Returns
-    /// the last block's number and how it ended. The count is
-    /// up to date after a plain exit and after [`Exit::Cut`], else it is that before the last block.
+    /// the last block's number and how it ended. The count is up to date after a plain exit and after [`Exit::Cut`], else
+    /// it is that before the last block.
     fn run_linked(
         &mut self,
         at: &Linked,

@@ -179,7 +179,7 @@ impl Emit<'_> {
         self.a.mov_imm(TARGET, helper as usize as u64);
     }
 
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, reason = "the op has them")]
     fn native_vector(
         &mut self,
         e: &Encoding,
