@@ -94,6 +94,8 @@ where
                 Step::Reached => return Ok(Seek::Reached(now)),
                 Step::Ended(reason) => return Ok(Seek::Ended(now, reason)),
                 Step::Cut(cut) => return Ok(Seek::Cut(now, cut)),
+                // A seek goes on past whatever an observer wants.
+                Step::Hit(_) => {}
                 Step::Idle { until } => {
                     jump(&mut self.machine, &mut self.seam, until)?;
                 }

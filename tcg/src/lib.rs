@@ -19,6 +19,7 @@ mod lazy;
 pub mod mem;
 pub mod phys;
 pub mod softfloat;
+pub mod stops;
 pub mod tlb;
 pub mod x86;
 

@@ -17,7 +17,7 @@ pub enum DriveError<E> {
 
 /// Where [`step`] has come to.
 #[derive(Debug)]
-pub enum Step {
+pub enum Step<H> {
     /// The limit, as the machine first comes to it or where it already was.
     Reached,
     /// The machine sleeps. The caller waits if it likes, then calls [`jump`] with this moment (or an earlier one, before
@@ -30,6 +30,8 @@ pub enum Step {
     Ended(EndReason),
     /// The recording is cut off here.
     Cut(Cut),
+    /// Something that the machine was told to stop at ([`Steppable::set_stops`]); before, or at, the limit.
+    Hit(H),
 }
 
 /// Does everything that is due, then runs the machine up to `limit`, with digests and recorded inputs on the way.
@@ -39,7 +41,11 @@ pub enum Step {
 ///
 /// # Errors
 /// The machine fails, the journal fails, or the run is not the recorded one.
-pub fn step<M, S>(machine: &mut M, seam: &mut S, limit: Position) -> Result<Step, DriveError<M::Error>>
+pub fn step<M, S>(
+    machine: &mut M,
+    seam: &mut S,
+    limit: Position,
+) -> Result<Step<M::Hit>, DriveError<M::Error>>
 where
     M: Steppable,
     S: Seam<Input = M::Input>,
@@ -80,6 +86,7 @@ where
         match machine.run_until(target).map_err(DriveError::Machine)? {
             // What is due where the machine now is comes before its sleep.
             Stop::Reached | Stop::Idle => {}
+            Stop::Hit(hit) => return Ok(Step::Hit(hit)),
             Stop::Ended(reason) => {
                 seam.end(machine.now(), reason, &machine.digest())?;
                 return Ok(Step::Ended(reason));

@@ -1,3 +1,5 @@
+use std::fmt;
+
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
 use crate::seam::Admitted;
@@ -5,13 +7,15 @@ use crate::time::{Position, Stamp, VirtualTime};
 
 /// Why [`Steppable::run_until`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
+pub enum Stop<H> {
     /// The position asked for is reached.
     Reached,
     /// Every vCPU is halted; only an input or the passing of time can wake one.
     Idle,
     /// The machine has ended its run.
     Ended(EndReason),
+    /// Something that [`Steppable::set_stops`] asked for, there or at the position asked for.
+    Hit(H),
 }
 
 /// A machine whose state is a function of how far it has run and of what it was given where.
@@ -25,15 +29,27 @@ pub trait Steppable {
     type Snapshot;
     /// What can go wrong with the engine or the host under it; never the guest's doing.
     type Error;
+    /// Where an observer wants it to stop; the default is nowhere. No part of the state.
+    type Stops: Clone + Default + PartialEq;
+    /// What was hit of them.
+    type Hit: Clone + PartialEq + fmt::Debug;
+    /// What happened in a stretch of the run, in short: what [`may_hit`](Self::may_hit) judges by.
+    type Trace: Clone;
 
     /// Where the machine is.
     fn now(&self) -> Stamp;
 
-    /// Runs until exactly `target`, or until the machine falls asleep or ends before. Returns at once if it is there.
+    /// Runs until exactly `target`, or until the machine falls asleep, ends or hits something before.
+    ///
+    /// What is to be stopped at is looked for at every moment after the one the call begins at, up to and with the one it
+    /// ends at. So a hit at `target` is [`Stop::Hit`], not [`Stop::Reached`], and a call that begins where a call, a
+    /// [`restore`](Self::restore) or a [`set_stops`](Self::set_stops) left the machine passes what would hit there; unless
+    /// an input or a timer has since put another instruction in its place, which counts. Thus a run cut into calls hits
+    /// the same as one call, and a second call goes on past a hit.
     ///
     /// # Errors
     /// The engine cannot go on.
-    fn run_until(&mut self, target: Position) -> Result<Stop, Self::Error>;
+    fn run_until(&mut self, target: Position) -> Result<Stop<Self::Hit>, Self::Error>;
 
     /// Whether every vCPU is halted and none has been woken.
     fn is_idle(&self) -> bool;
@@ -64,4 +80,20 @@ pub trait Steppable {
     /// Taken at the recorded positions in every replay, never left out: a machine may put what its digest does not cover
     /// (stale TLB entries) into a known state here, and for that it takes `&mut self`.
     fn digest(&mut self) -> MachineDigest;
+
+    /// Says where to stop from now on, instead of what was said before. The guest's run does not change by it.
+    fn set_stops(&mut self, stops: &Self::Stops);
+
+    /// Whether `hit` is found after what makes it (a watched access: the machine stands behind the instruction) rather than
+    /// before (a breakpoint).
+    fn is_behind(hit: &Self::Hit) -> bool;
+
+    /// What happened since the last call, or since the last [`restore`](Self::restore).
+    fn trace(&mut self) -> Self::Trace;
+
+    /// Whether a stretch with this trace may have hit any of `stops`. Only `false` is certain.
+    fn may_hit(&self, trace: &Self::Trace, stops: &Self::Stops) -> bool;
+
+    /// Bytes of host memory that `state` takes and `beside` does not already take.
+    fn weight(state: &Self::Snapshot, beside: Option<&Self::Snapshot>) -> usize;
 }

@@ -85,12 +85,15 @@ impl Steppable for Toy {
     type Input = Poke;
     type Snapshot = Toy;
     type Error = Infallible;
+    type Stops = ();
+    type Hit = Infallible;
+    type Trace = ();
 
     fn now(&self) -> Stamp {
         self.now
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop, Infallible> {
+    fn run_until(&mut self, target: Position) -> Result<Stop<Infallible>, Infallible> {
         while self.now.position < target {
             if self.asleep {
                 return Ok(Stop::Idle);
@@ -146,6 +149,22 @@ impl Steppable for Toy {
             outputs: Digest::of_state(&self.now).unwrap(),
         }
     }
+
+    fn set_stops(&mut self, (): &()) {}
+
+    fn is_behind(hit: &Infallible) -> bool {
+        match *hit {}
+    }
+
+    fn trace(&mut self) {}
+
+    fn may_hit(&self, (): &(), (): &()) -> bool {
+        false
+    }
+
+    fn weight(_state: &Toy, _beside: Option<&Toy>) -> usize {
+        size_of::<Toy>()
+    }
 }
 
 pub const SCHEDULE: DigestSchedule = DigestSchedule { first: 16, distance: 256 };
@@ -176,6 +195,7 @@ pub fn record(end: u64, whims: &[u32]) -> (Vec<u8>, Toy) {
         match step(&mut machine, &mut seam, limit).unwrap() {
             Step::Ended(_) => break,
             Step::Cut(cut) => panic!("{cut}"),
+            Step::Hit(hit) => match hit {},
             Step::Reached => {
                 if let Some(whim) = whim.filter(|whim| whim.is_multiple_of(4)) {
                     admit(&mut machine, &mut seam, whim);

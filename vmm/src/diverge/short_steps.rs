@@ -21,12 +21,15 @@ impl<M: Steppable> Steppable for ShortSteps<M> {
     type Input = M::Input;
     type Snapshot = M::Snapshot;
     type Error = M::Error;
+    type Stops = M::Stops;
+    type Hit = M::Hit;
+    type Trace = M::Trace;
 
     fn now(&self) -> Stamp {
         self.machine.now()
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop, M::Error> {
+    fn run_until(&mut self, target: Position) -> Result<Stop<M::Hit>, M::Error> {
         loop {
             let next = self.now().position.count().saturating_add(self.most);
             let stop = self.machine.run_until(target.min(Position::from_count(next)))?;
@@ -62,6 +65,26 @@ impl<M: Steppable> Steppable for ShortSteps<M> {
 
     fn digest(&mut self) -> MachineDigest {
         self.machine.digest()
+    }
+
+    fn set_stops(&mut self, stops: &M::Stops) {
+        self.machine.set_stops(stops);
+    }
+
+    fn is_behind(hit: &M::Hit) -> bool {
+        M::is_behind(hit)
+    }
+
+    fn trace(&mut self) -> M::Trace {
+        self.machine.trace()
+    }
+
+    fn may_hit(&self, trace: &M::Trace, stops: &M::Stops) -> bool {
+        self.machine.may_hit(trace, stops)
+    }
+
+    fn weight(state: &M::Snapshot, beside: Option<&M::Snapshot>) -> usize {
+        M::weight(state, beside)
     }
 }
 

@@ -75,11 +75,14 @@ impl Steppable for Tampered {
     type Input = Input;
     type Snapshot = <PcMachine as Steppable>::Snapshot;
     type Error = <PcMachine as Steppable>::Error;
+    type Stops = <PcMachine as Steppable>::Stops;
+    type Hit = <PcMachine as Steppable>::Hit;
+    type Trace = <PcMachine as Steppable>::Trace;
 
     fn now(&self) -> Stamp {
         self.machine.now()
     }
-    fn run_until(&mut self, target: Position) -> Result<Stop, Self::Error> {
+    fn run_until(&mut self, target: Position) -> Result<Stop<Self::Hit>, Self::Error> {
         if self.now().position <= self.at && target > self.at {
             let stop = self.machine.run_until(self.at)?;
             if stop != Stop::Reached {
@@ -112,6 +115,21 @@ impl Steppable for Tampered {
     }
     fn digest(&mut self) -> MachineDigest {
         self.machine.digest()
+    }
+    fn set_stops(&mut self, stops: &Self::Stops) {
+        self.machine.set_stops(stops);
+    }
+    fn is_behind(hit: &Self::Hit) -> bool {
+        PcMachine::is_behind(hit)
+    }
+    fn trace(&mut self) -> Self::Trace {
+        self.machine.trace()
+    }
+    fn may_hit(&self, trace: &Self::Trace, stops: &Self::Stops) -> bool {
+        self.machine.may_hit(trace, stops)
+    }
+    fn weight(state: &Self::Snapshot, beside: Option<&Self::Snapshot>) -> usize {
+        PcMachine::weight(state, beside)
     }
 }
 

@@ -12,6 +12,7 @@ pub use build::BuildError;
 pub use clock::NS_PER_INSTRUCTION;
 
 use crate::accel::{Accelerator, Stop as CpuStop};
+use crate::memory::PAGE_SIZE;
 use bus::BoardBus;
 use clock::Clock;
 pub use describe::describe;
@@ -20,7 +21,10 @@ use rrvmm_devices::{Input, Output, Pc, PcState, pc::PamSegment};
 use rrvmm_replay::{
     Admitted, Digest, EndReason, MachineDigest, Position, Stamp, Steppable, VirtualTime, timeline::Stop,
 };
-use rrvmm_tcg::x86;
+use rrvmm_tcg::{
+    stops::{Hit, Stops},
+    x86,
+};
 use serde::Serialize;
 
 /// A `pc` with one CPU.
@@ -37,6 +41,8 @@ pub struct PcMachine {
     /// What the accelerator was last told of the chipset's shadow RAM; derived, not state.
     pam: Option<[PamSegment; 13]>,
     firmware_len: usize,
+    /// Where an observer wants it to stop; not state.
+    stops: Stops,
 }
 
 /// What can go wrong below the guest.
@@ -59,6 +65,10 @@ pub struct Snapshot {
     /// Non-zero RAM pages by number.
     pages: Vec<(usize, Box<[u8; 4096]>)>,
 }
+
+/// What happened in a stretch of a run, as far as it is noted.
+#[derive(Clone, Debug)]
+pub struct Trace;
 
 #[derive(Serialize)]
 struct DeviceState<'a> {
@@ -200,12 +210,15 @@ impl Steppable for PcMachine {
     type Input = Input;
     type Snapshot = Snapshot;
     type Error = MachineError;
+    type Stops = Stops;
+    type Hit = Hit;
+    type Trace = Trace;
 
     fn now(&self) -> Stamp {
         Stamp::new(self.position(), self.time())
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop, MachineError> {
+    fn run_until(&mut self, target: Position) -> Result<Stop<Hit>, MachineError> {
         loop {
             self.settle();
             if let Some(reason) = self.ended {
@@ -296,5 +309,28 @@ impl Steppable for PcMachine {
         let memory = self.memory_digest.update(&mut *self.accel);
         let (cpu, devices) = self.encode().unwrap_or_default();
         MachineDigest { cpu, devices, memory, outputs: self.output_digest.get() }
+    }
+
+    fn set_stops(&mut self, stops: &Stops) {
+        self.stops.clone_from(stops);
+    }
+
+    fn is_behind(hit: &Hit) -> bool {
+        match hit {
+            Hit::Breakpoint { .. } => false,
+            Hit::Watch { .. } => true,
+        }
+    }
+
+    fn trace(&mut self) -> Trace {
+        Trace
+    }
+
+    fn may_hit(&self, _trace: &Trace, stops: &Stops) -> bool {
+        !stops.is_empty()
+    }
+
+    fn weight(state: &Snapshot, _beside: Option<&Snapshot>) -> usize {
+        size_of::<Snapshot>() + state.pages.len() * PAGE_SIZE
     }
 }

@@ -93,12 +93,15 @@ impl Steppable for Echo {
     type Input = Input;
     type Snapshot = Echo;
     type Error = Broken;
+    type Stops = ();
+    type Hit = Infallible;
+    type Trace = ();
 
     fn now(&self) -> Stamp {
         self.now
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop, Broken> {
+    fn run_until(&mut self, target: Position) -> Result<Stop<Infallible>, Broken> {
         while self.now.position < target {
             match self.end {
                 Some(b'q') => return Ok(Stop::Ended(EndReason::PowerOff)),
@@ -157,6 +160,22 @@ impl Steppable for Echo {
             memory: Digest::default(),
             outputs: self.sent.finish(),
         }
+    }
+
+    fn set_stops(&mut self, (): &()) {}
+
+    fn is_behind(hit: &Infallible) -> bool {
+        match *hit {}
+    }
+
+    fn trace(&mut self) {}
+
+    fn may_hit(&self, (): &(), (): &()) -> bool {
+        false
+    }
+
+    fn weight(_state: &Echo, _beside: Option<&Echo>) -> usize {
+        size_of::<Echo>()
     }
 }
 
