@@ -56,6 +56,12 @@ where
         &self.machine
     }
 
+    /// The machine, to be asked for what takes `&mut`, or to be led off the recorded run for a while. Before the timeline is
+    /// moved again, the machine must be in the state in which it was found, by [`Steppable::restore`].
+    pub fn machine_mut(&mut self) -> &mut M {
+        &mut self.machine
+    }
+
     /// Where the machine is now.
     pub fn now(&self) -> Stamp {
         self.machine.now()

@@ -3,6 +3,8 @@
 pub mod accel;
 pub mod demo;
 pub mod diverge;
+pub mod explore;
+pub mod gdb;
 pub mod host;
 pub mod loader;
 pub mod machine;

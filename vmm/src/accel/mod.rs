@@ -77,6 +77,10 @@ pub trait Accelerator {
     /// nothing or a device is.
     fn peek(&self, addr: u64) -> Option<u8>;
 
+    /// The physical address at which the guest's page tables have linear address `addr`, without any effect on the guest;
+    /// `None` where nothing is mapped.
+    fn translate(&self, addr: u64) -> Option<u64>;
+
     /// Measures how long translation takes, from now on, by a clock that counts nanoseconds.
     fn measure(&mut self, clock: fn() -> u64);
 

@@ -142,6 +142,10 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         self.engine.cpu.core.phys.read(phys, 1).map(|byte| byte as u8)
     }
 
+    fn translate(&self, addr: u64) -> Option<u64> {
+        paging::peek(&self.engine.cpu, addr)
+    }
+
     fn measure(&mut self, clock: fn() -> u64) {
         self.engine.measure(clock);
     }

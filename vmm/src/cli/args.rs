@@ -3,6 +3,7 @@
 use super::values::{Module, module, position, timeout};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rrvmm::gdb::GdbAddress;
 use rrvmm::host::{ConsoleSpec, PaceChoice};
 use rrvmm::memory::{MIN_RAM, parse_size};
 use rrvmm_replay::Position;
@@ -25,6 +26,8 @@ pub(super) enum Command {
     Record(RecordArgs),
     /// Run a recording again, exactly
     Replay(ReplayArgs),
+    /// Debug a recording with gdb, forwards and backwards
+    Debug(DebugArgs),
     /// Replay a recording and compare every digest in it
     Verify(VerifyArgs),
     /// Tell what a recording is of and how far it goes
@@ -120,9 +123,41 @@ pub(super) struct EngineArgs {
 pub(super) struct ReplayArgs {
     #[command(flatten)]
     pub session: ReplaySessionArgs,
+    /// Wait for gdb instead of running: PORT on this host, ADDRESS:PORT, or the path of a Unix socket
+    #[arg(long, value_name = "ADDR", conflicts_with_all = ["until", "stats"])]
+    pub gdb: Option<GdbAddress>,
+    /// Where gdb finds the machine [default: at the beginning]
+    #[arg(long, value_name = "POSITION", value_parser = position, requires = "gdb")]
+    pub at: Option<Position>,
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+}
+
+/// gdb over a recording.
+#[derive(Debug, Args)]
+pub(super) struct DebugArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// The guest's kernel or program with its symbols
+    #[arg(long, value_name = "VMLINUX")]
+    pub symbols: Option<PathBuf>,
+    /// Where to begin [default: at the beginning]
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub at: Option<Position>,
+    /// The debugger
+    #[arg(long, value_name = "PROGRAM", default_value = "gdb")]
+    pub gdb_program: PathBuf,
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
+    #[arg(long = "serial", value_name = "CONSOLE")]
+    pub serial: Vec<ConsoleSpec>,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
+    /// Arguments for gdb
+    #[arg(last = true, value_name = "ARGUMENT")]
+    pub arguments: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]

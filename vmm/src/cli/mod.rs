@@ -2,6 +2,7 @@
 
 mod args;
 mod boot;
+mod debug;
 mod demo;
 mod diff;
 mod events;
@@ -48,6 +49,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Run(args) => live::run(&args),
         Command::Record(args) => live::record(&args),
         Command::Replay(args) => replay::replay(&args),
+        Command::Debug(args) => debug::debug(&args),
         Command::Verify(args) => replay::verify(&args),
         Command::Info(args) => info::print(open_journal(&args.recording)?, &args),
         Command::Events(args) => events::print(open_journal(&args.recording)?, &args),

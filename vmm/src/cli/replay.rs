@@ -2,7 +2,7 @@
 
 use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::progress::Progress;
-use super::{open_recording, report};
+use super::{debug, open_recording, report};
 use anyhow::Context;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
@@ -12,6 +12,9 @@ use std::process::ExitCode;
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let specs = consoles(&args.serial, &args.session.debugcon)?;
+    if let Some(address) = &args.gdb {
+        return debug::wait_for_gdb(args, address, &specs);
+    }
     let replayed = run_again(&args.session, &specs)?;
     let end = replayed.end();
     end.tell_unless_usual();

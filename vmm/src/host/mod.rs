@@ -24,6 +24,7 @@ pub use clock::{Deadline, Pace, PaceChoice, Stopwatch, nanoseconds, wall_clock};
 pub use error::HostError;
 pub use live::{HostEvent, Live};
 pub use output::Outputs;
-pub use signal::{Signals, StopSignal};
+pub use signal::{Signals, StopSignal, leave_interrupts_to_others};
 pub use spec::{ConsoleSpec, ParseConsoleError};
 pub use terminal::restore_terminal;
+pub use unix::listen_unix;

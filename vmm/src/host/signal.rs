@@ -69,6 +69,18 @@ impl Signals {
         Ok(Self { pipe: Arc::new(read), stop, continued })
     }
 
+    /// Watches for nothing: no signal ever asks for the end.
+    ///
+    /// # Errors
+    /// [`HostError::Signals`] when the host gives no descriptors.
+    pub fn unwatched() -> Result<Self, HostError> {
+        let (read, write) = UnixStream::pair().map_err(HostError::Signals)?;
+        // Open for good, or else the other side would be readable.
+        std::mem::forget(write);
+        let (stop, continued) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        Ok(Self { pipe: Arc::new(read), stop, continued })
+    }
+
     /// The signal that asked for the end, if one has.
     #[must_use]
     pub fn stop_requested(&self) -> Option<StopSignal> {
@@ -93,4 +105,12 @@ impl Signals {
         let mut sink = [0; 64];
         while std::io::Read::read(&mut &*self.pipe, &mut sink).is_ok_and(|n| n > 0) {}
     }
+}
+
+/// Lets SIGINT pass from now on: Ctrl-C is for another program on this terminal. Programs started later get it as usual.
+///
+/// # Errors
+/// [`HostError::Signals`] when the host does not let signals be caught.
+pub fn leave_interrupts_to_others() -> Result<(), HostError> {
+    flag::register(SIGINT, Arc::new(AtomicBool::new(false))).map(|_| ()).map_err(HostError::Signals)
 }

@@ -25,14 +25,10 @@ struct Shared {
 impl UnixConsole {
     /// Listens on `path`. What is left there of a process that is no more is replaced.
     pub(super) fn listen(path: &Path) -> Result<Self, HostError> {
-        remove_stale(path)?;
-        let failed = |source| HostError::Listen { path: path.to_owned(), source };
-        // Made with its final mode, so that there is no moment at which others may connect.
-        let before = umask(Mode::from_raw_mode(0o177));
-        let listener = UnixListener::bind(path);
-        umask(before);
-        let listener = listener.map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+        let listener = listen_unix(path)?;
+        listener
+            .set_nonblocking(true)
+            .map_err(|source| HostError::Listen { path: path.to_owned(), source })?;
         let client = Mutex::new(None);
         Ok(Self(Arc::new(Shared { listener, path: path.to_owned(), client })))
     }
@@ -69,6 +65,20 @@ impl UnixConsole {
         }
         client
     }
+}
+
+/// Listens on a Unix socket at `path` to which only this user can connect. What is left there of a process that is no
+/// more is replaced.
+///
+/// # Errors
+/// Something else is at `path`, or the host refuses.
+pub fn listen_unix(path: &Path) -> Result<UnixListener, HostError> {
+    remove_stale(path)?;
+    // Made with its final mode, so that there is no moment at which others may connect.
+    let before = umask(Mode::from_raw_mode(0o177));
+    let listener = UnixListener::bind(path);
+    umask(before);
+    listener.map_err(|source| HostError::Listen { path: path.to_owned(), source })
 }
 
 fn is_temporary(error: &io::Error) -> bool {

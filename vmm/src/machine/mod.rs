@@ -6,6 +6,7 @@ mod clock;
 mod describe;
 mod digest;
 mod inspect;
+mod observe;
 mod session;
 
 pub use build::BuildError;

@@ -1,0 +1,165 @@
+//! Living in a recording: one place for "where are we, go there, what is there", whoever asks.
+//!
+//! An [`Explorer`] owns the [`Timeline`] of a recording and lives on the machine's thread. Front ends (gdb, the monitor, the
+//! command line) send it work through a [`Handle`], from any thread, and can interrupt a long motion through the
+//! [`Ticket`] they got for it.
+//!
+//! Nothing a front end does changes the recorded run. Whoever writes to registers or memory is on a *diversion* from then
+//! on: the machine runs on from the changed state by itself, without inputs, until someone goes back in time, goes to a
+//! position or asks for the recording; then it is again where the diversion began.
+
+mod command;
+mod desk;
+mod diversion;
+mod error;
+mod events;
+mod inspect;
+mod machine;
+mod motion;
+mod parse;
+mod queries;
+#[cfg(test)]
+mod tests;
+
+use std::io::{Read, Seek};
+use std::sync::Arc;
+
+use rrvmm_devices::{Input, Output};
+use rrvmm_replay::journal::{Manifest, Summary};
+use rrvmm_replay::{JournalReader, Position, Replayer, Stamp, Steppable as _, Timeline};
+
+use crate::accel::TcgEngine;
+use crate::machine::PcMachine;
+use crate::session::{Recording, Setup};
+
+pub use command::{Answer, HELP};
+pub use desk::{Desk, Gone, Handle, Ticket};
+pub use error::ExploreError;
+pub use machine::{Explored, ExploredError};
+pub use motion::Halt;
+pub use parse::{parse_address, parse_position, parse_range};
+pub use queries::Written;
+
+use desk::Progress;
+use diversion::Diversion;
+
+/// Where a recording is read from.
+pub trait Source: Read + Seek {}
+
+impl<T: Read + Seek> Source for T {}
+
+/// The timeline that an [`Explorer`] moves on.
+pub type RecordedTimeline = Timeline<Explored, Replayer<Input, Box<dyn Source>>>;
+
+/// Where an [`Explorer`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The moment. On a diversion it counts on from where that began.
+    pub now: Stamp,
+    /// Where the diversion began, if this is one.
+    pub diverged_at: Option<Stamp>,
+    /// Where the recording ends.
+    pub end: Stamp,
+}
+
+/// A recording and where one is in it.
+pub struct Explorer {
+    timeline: RecordedTimeline,
+    /// Of the same recording, for its events: the timeline's own reader must stay where it is.
+    journal: JournalReader<Box<dyn Source>>,
+    setup: Setup,
+    manifest: Manifest,
+    summary: Summary,
+    diversion: Option<Diversion>,
+    notices: Vec<String>,
+    progress: Arc<Progress>,
+}
+
+impl Explorer {
+    /// Opens a recording at its beginning. `source` and `again` are two readers of the same file.
+    ///
+    /// # Errors
+    /// It is not a recording, is damaged in its beginning or its files, or its machine cannot be built here.
+    pub fn open(
+        source: Box<dyn Source>,
+        again: Box<dyn Source>,
+        engine: TcgEngine,
+    ) -> Result<Self, ExploreError> {
+        let recording = Recording::open(source)?;
+        let journal = JournalReader::open(again)?;
+        let setup = recording.setup().clone();
+        let (manifest, summary) = (recording.manifest().clone(), recording.summary().clone());
+        let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
+        let progress = Arc::new(Progress::default());
+        let machine = Explored::new(machine, Arc::clone(&progress));
+        let timeline = Timeline::new(machine, recording.into_seam());
+        Ok(Self {
+            timeline,
+            journal,
+            setup,
+            manifest,
+            summary,
+            diversion: None,
+            notices: Vec::new(),
+            progress,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            now: self.timeline.machine().now(),
+            diverged_at: self.diversion.as_ref().map(Diversion::began),
+            end: self.summary.last,
+        }
+    }
+
+    /// Instructions completed.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.timeline.machine().now().position
+    }
+
+    /// What the machine was built from.
+    #[must_use]
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// What the recording is of.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// What the recording has.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// The timeline, for what the explorer has no words for. Not while on a diversion.
+    pub fn timeline(&mut self) -> Option<&mut RecordedTimeline> {
+        self.diversion.is_none().then_some(&mut self.timeline)
+    }
+
+    /// What the guest has sent out since the last call, at moments to which nobody had come before. Never twice, however
+    /// often one goes back; nothing from a diversion.
+    pub fn take_outputs(&mut self, outputs: &mut Vec<Output>) {
+        self.timeline.machine_mut().take_fresh(outputs);
+    }
+
+    /// What the user must know, since the last call: diversions begun and ended.
+    pub fn take_notices(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notices)
+    }
+
+    fn machine(&self) -> &PcMachine {
+        self.timeline.machine().inner()
+    }
+
+    fn machine_mut(&mut self) -> &mut PcMachine {
+        self.timeline.machine_mut().inner_mut()
+    }
+}
