@@ -18,6 +18,11 @@ pub enum DriveError<E> {
 /// Where [`step`] has come to.
 #[derive(Debug)]
 pub enum Step<H> {
+    /// The seam has had the digest that was due. There is more to do.
+    Digested {
+        /// Whether the machine had just come to its position: no input and no sleep there went before.
+        at_arrival: bool,
+    },
     /// The limit, as the machine first comes to it or where it already was.
     Reached,
     /// The machine sleeps. The caller waits if it likes, then calls [`jump`] with this moment (or an earlier one, before
@@ -50,6 +55,8 @@ where
     M: Steppable,
     S: Seam<Input = M::Input>,
 {
+    // Where an earlier call left the machine, it may have gone on from its arrival.
+    let mut at_arrival = false;
     loop {
         let now = machine.now();
         if now.position >= limit {
@@ -58,11 +65,12 @@ where
         match seam.due(now)? {
             Due::Input(input) => {
                 machine.admit(input).map_err(DriveError::Machine)?;
+                at_arrival = false;
                 continue;
             }
             Due::Digest => {
                 seam.digest(now, &machine.digest())?;
-                continue;
+                return Ok(Step::Digested { at_arrival });
             }
             Due::End(reason) => {
                 seam.end(now, reason, &machine.digest())?;
@@ -83,7 +91,9 @@ where
             return Ok(Step::Idle { until: machine.next_deadline() });
         }
         let target = seam.next_stop().map_or(limit, |stop| stop.min(limit));
-        match machine.run_until(target).map_err(DriveError::Machine)? {
+        let stop = machine.run_until(target).map_err(DriveError::Machine)?;
+        at_arrival |= machine.now().position > now.position;
+        match stop {
             // What is due where the machine now is comes before its sleep.
             Stop::Reached | Stop::Idle => {}
             Stop::Hit(hit) => return Ok(Step::Hit(hit)),

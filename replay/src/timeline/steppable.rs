@@ -69,8 +69,8 @@ pub trait Steppable {
     /// The machine cannot take it.
     fn admit(&mut self, input: Admitted<Self::Input>) -> Result<(), Self::Error>;
 
-    /// The machine's state.
-    fn save(&self) -> Self::Snapshot;
+    /// The machine's state. The machine may tidy up its book-keeping, for which it takes `&mut self`; its state stays.
+    fn save(&mut self) -> Self::Snapshot;
 
     /// Puts the machine into a state that [`save`](Self::save) gave.
     fn restore(&mut self, state: &Self::Snapshot);
@@ -88,7 +88,8 @@ pub trait Steppable {
     /// before (a breakpoint).
     fn is_behind(hit: &Self::Hit) -> bool;
 
-    /// What happened since the last call, or since the last [`restore`](Self::restore).
+    /// What happened since the last call, or since the last [`restore`](Self::restore). A hit at the instruction that comes
+    /// next counts as having happened.
     fn trace(&mut self) -> Self::Trace;
 
     /// Whether a stretch with this trace may have hit any of `stops`. Only `false` is certain.

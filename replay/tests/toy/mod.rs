@@ -1,6 +1,7 @@
 //! A machine without a CPU: a number that every step changes, one timer, and sleep.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io::Cursor;
 
@@ -30,8 +31,8 @@ impl Input for Poke {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Toy {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
     now: Stamp,
     value: u64,
     asleep: bool,
@@ -39,8 +40,39 @@ pub struct Toy {
     /// Position at which the machine switches itself off.
     end: u64,
     /// Position at which a faulty machine differs from a good one.
-    #[serde(skip)]
     fault: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Toy {
+    state: State,
+    stops: Places,
+    /// The moment whose hits are passed.
+    passed: (Position, u64),
+    /// Every place where the machine has been.
+    trace: BTreeSet<u64>,
+}
+
+impl PartialEq for Toy {
+    fn eq(&self, other: &Toy) -> bool {
+        self.state == other.state
+    }
+}
+
+/// A place of the machine: its value modulo [`PLACES`].
+pub const PLACES: u64 = 251;
+
+/// Stops before an instruction at a place, and behind one that leads to a place.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Places {
+    pub before: BTreeSet<u64>,
+    pub behind: BTreeSet<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum At {
+    Before(u64),
+    Behind(u64),
 }
 
 fn mix(value: u64) -> u64 {
@@ -50,11 +82,44 @@ fn mix(value: u64) -> u64 {
 
 impl Toy {
     pub fn new(end: u64) -> Self {
-        Self { now: Stamp::START, value: 1, asleep: false, deadline: None, end, fault: None }
+        let state = State { now: Stamp::START, value: 1, asleep: false, deadline: None, end, fault: None };
+        let passed = (Position::START, 1);
+        Self { state, stops: Places::default(), passed, trace: BTreeSet::new() }
     }
 
     pub fn faulty(end: u64, at: u64) -> Self {
-        Self { fault: Some(at), ..Self::new(end) }
+        let mut toy = Self::new(end);
+        toy.state.fault = Some(at);
+        toy
+    }
+
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn moment(&self) -> (Position, u64) {
+        (self.state.now.position, self.state.value)
+    }
+
+    fn place(&self) -> u64 {
+        self.state.value % PLACES
+    }
+
+    fn pass(&mut self, stop: Stop<At>) -> Result<Stop<At>, Infallible> {
+        self.passed = self.moment();
+        Ok(stop)
+    }
+
+    fn instruction(&mut self) {
+        self.trace.insert(self.place());
+        self.state.instruction();
+        self.trace.insert(self.place());
+    }
+}
+
+impl State {
+    pub fn position(&self) -> u64 {
+        self.now.position.count()
     }
 
     fn instruction(&mut self) {
@@ -83,87 +148,110 @@ impl Toy {
 
 impl Steppable for Toy {
     type Input = Poke;
-    type Snapshot = Toy;
+    type Snapshot = State;
     type Error = Infallible;
-    type Stops = ();
-    type Hit = Infallible;
-    type Trace = ();
+    type Stops = Places;
+    type Hit = At;
+    type Trace = BTreeSet<u64>;
 
     fn now(&self) -> Stamp {
-        self.now
+        self.state.now
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop<Infallible>, Infallible> {
-        while self.now.position < target {
-            if self.asleep {
-                return Ok(Stop::Idle);
+    fn run_until(&mut self, target: Position) -> Result<Stop<At>, Infallible> {
+        loop {
+            let is_next = !self.state.asleep && self.state.now.position.count() != self.state.end;
+            if is_next && self.passed != self.moment() && self.stops.before.contains(&self.place()) {
+                return self.pass(Stop::Hit(At::Before(self.place())));
             }
-            if self.now.position.count() == self.end {
-                return Ok(Stop::Ended(EndReason::PowerOff));
+            if self.state.now.position >= target {
+                return self.pass(Stop::Reached);
+            }
+            if self.state.asleep {
+                return self.pass(Stop::Idle);
+            }
+            if !is_next {
+                return self.pass(Stop::Ended(EndReason::PowerOff));
             }
             self.instruction();
+            if self.stops.behind.contains(&self.place()) {
+                return self.pass(Stop::Hit(At::Behind(self.place())));
+            }
         }
-        Ok(Stop::Reached)
     }
 
     fn is_idle(&self) -> bool {
-        self.asleep
+        self.state.asleep
     }
 
     fn next_deadline(&self) -> Option<VirtualTime> {
-        self.deadline
+        self.state.deadline
     }
 
     fn idle_until(&mut self, time: VirtualTime) -> Result<(), Infallible> {
-        assert!(self.asleep, "time jumps only in sleep");
-        assert!(self.deadline.is_none_or(|deadline| time <= deadline), "no deadline is jumped over");
-        self.now.time = self.now.time.max(time);
-        self.expire();
+        let state = &mut self.state;
+        assert!(state.asleep, "time jumps only in sleep");
+        assert!(state.deadline.is_none_or(|deadline| time <= deadline), "no deadline is jumped over");
+        state.now.time = state.now.time.max(time);
+        state.expire();
         Ok(())
     }
 
     fn admit(&mut self, input: Admitted<Poke>) -> Result<(), Infallible> {
-        assert_eq!(input.stamp(), self.now);
+        let state = &mut self.state;
+        assert_eq!(input.stamp(), state.now);
         let value = match input.into_input() {
             Poke::Left(value) => u64::from(value),
             Poke::Right(bytes) => bytes.iter().fold(7, |sum, byte| mix(sum ^ u64::from(*byte))),
         };
-        self.value = mix(self.value ^ value ^ self.now.time.ns());
-        self.asleep &= value.is_multiple_of(3);
+        state.value = mix(state.value ^ value ^ state.now.time.ns());
+        state.asleep &= value.is_multiple_of(3);
         Ok(())
     }
 
-    fn save(&self) -> Toy {
-        self.clone()
+    fn save(&mut self) -> State {
+        self.state.clone()
     }
 
-    fn restore(&mut self, state: &Toy) {
-        *self = state.clone();
+    fn restore(&mut self, state: &State) {
+        self.state = state.clone();
+        self.passed = self.moment();
+        self.trace.clear();
     }
 
     fn digest(&mut self) -> MachineDigest {
+        let state = &self.state;
         MachineDigest {
-            cpu: Digest::of_state(&self.value).unwrap(),
-            devices: Digest::of_state(&(self.deadline, self.asleep)).unwrap(),
+            cpu: Digest::of_state(&state.value).unwrap(),
+            devices: Digest::of_state(&(state.deadline, state.asleep)).unwrap(),
             memory: Digest::default(),
-            outputs: Digest::of_state(&self.now).unwrap(),
+            outputs: Digest::of_state(&state.now).unwrap(),
         }
     }
 
-    fn set_stops(&mut self, (): &()) {}
-
-    fn is_behind(hit: &Infallible) -> bool {
-        match *hit {}
+    fn set_stops(&mut self, stops: &Places) {
+        self.stops = stops.clone();
+        self.passed = self.moment();
     }
 
-    fn trace(&mut self) {}
-
-    fn may_hit(&self, (): &(), (): &()) -> bool {
-        false
+    fn is_behind(hit: &At) -> bool {
+        match hit {
+            At::Before(_) => false,
+            At::Behind(_) => true,
+        }
     }
 
-    fn weight(_state: &Toy, _beside: Option<&Toy>) -> usize {
-        size_of::<Toy>()
+    fn trace(&mut self) -> BTreeSet<u64> {
+        self.trace.insert(self.place());
+        std::mem::take(&mut self.trace)
+    }
+
+    fn may_hit(&self, trace: &BTreeSet<u64>, stops: &Places) -> bool {
+        trace.iter().any(|place| stops.before.contains(place) || stops.behind.contains(place))
+    }
+
+    fn weight(_state: &State, _beside: Option<&State>) -> usize {
+        1
     }
 }
 
@@ -192,10 +280,16 @@ pub fn record(end: u64, whims: &[u32]) -> (Vec<u8>, Toy) {
         let whim = whims.next();
         let slice = u64::from(whim.map_or(64, |whim| whim % 50));
         let limit = Position::from_count(machine.now().position.count() + slice);
-        match step(&mut machine, &mut seam, limit).unwrap() {
+        let come_to = loop {
+            match step(&mut machine, &mut seam, limit).unwrap() {
+                Step::Digested { .. } => {}
+                come_to => break come_to,
+            }
+        };
+        match come_to {
             Step::Ended(_) => break,
             Step::Cut(cut) => panic!("{cut}"),
-            Step::Hit(hit) => match hit {},
+            Step::Digested { .. } | Step::Hit(_) => unreachable!("no stops are set"),
             Step::Reached => {
                 if let Some(whim) = whim.filter(|whim| whim.is_multiple_of(4)) {
                     admit(&mut machine, &mut seam, whim);

@@ -79,6 +79,7 @@ fn go_back(file: &[u8], length: Position) -> anyhow::Result<()> {
         match timeline.seek(target)? {
             Seek::Reached(_) | Seek::Ended(..) => {}
             Seek::Cut(at, cut) => anyhow::bail!("the demo's recording is cut at {at}: {cut}"),
+            Seek::Interrupted(_) => unreachable!("nobody interrupts the demo"),
         }
         seen.push((timeline.now(), timeline.machine().cpu(), memory(timeline.machine())));
     }

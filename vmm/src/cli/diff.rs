@@ -9,7 +9,7 @@ use rrvmm::diverge::{Found, Inspect, ShortSteps, find};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::Recording;
 use rrvmm_devices::Input;
-use rrvmm_replay::{Position, Replayer, Timeline};
+use rrvmm_replay::{Position, Replayer, Timeline, timeline::Policy};
 use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
@@ -55,7 +55,7 @@ fn open<M: Inspect<Input = Input>>(
         Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
     let end = recording.summary().last.position;
     let machine = PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine)?;
-    Ok((Timeline::new(wrap(machine), recording.into_seam()), end))
+    Ok((Timeline::with_policy(wrap(machine), recording.into_seam(), Policy::by_hand()), end))
 }
 
 fn search<A, B>(

@@ -148,6 +148,7 @@ where
             Ok(Seek::Reached(stamp)) => Arrival::At(stamp),
             Ok(Seek::Ended(stamp, reason)) => Arrival::Ended(stamp, reason),
             Ok(Seek::Cut(stamp, _)) => Arrival::Cut(stamp),
+            Ok(Seek::Interrupted(_)) => unreachable!("nothing interrupts the search"),
             Err(DriveError::Seam(SeamError::Divergence(divergence))) => Arrival::Left(divergence),
             Err(error) => return Err(error.into()),
         };

@@ -55,7 +55,7 @@ impl<M: Steppable> Steppable for ShortSteps<M> {
         self.machine.admit(input)
     }
 
-    fn save(&self) -> M::Snapshot {
+    fn save(&mut self) -> M::Snapshot {
         self.machine.save()
     }
 

@@ -6,7 +6,7 @@ use crate::host::HostError;
 use crate::machine::PcMachine;
 use crate::session::{self, FullPorts, Host, Options, Polled, Recording};
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::timeline::Stop;
+use rrvmm_replay::timeline::{Policy, Stop};
 use rrvmm_replay::{
     Admitted, MachineDigest, Part, Position, Replayer, Stamp, Steppable, Timeline, VirtualTime,
 };
@@ -55,7 +55,7 @@ type Run<M> = Timeline<M, Replayer<Input, Cursor<Vec<u8>>>>;
 
 fn run<M: Inspect<Input = Input>>(machine: M, recording: &[u8]) -> Run<M> {
     let recording = Recording::open(Cursor::new(recording.to_vec())).unwrap();
-    Timeline::new(machine, recording.into_seam())
+    Timeline::with_policy(machine, recording.into_seam(), Policy::by_hand())
 }
 
 /// What is done to a machine at a position, before its instruction there.
@@ -107,7 +107,7 @@ impl Steppable for Tampered {
     fn admit(&mut self, input: Admitted<Input>) -> Result<(), Self::Error> {
         self.machine.admit(input)
     }
-    fn save(&self) -> Self::Snapshot {
+    fn save(&mut self) -> Self::Snapshot {
         self.machine.save()
     }
     fn restore(&mut self, state: &Self::Snapshot) {

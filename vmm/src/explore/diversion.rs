@@ -73,6 +73,7 @@ fn run(machine: &mut Explored, limit: Position) -> Result<Halt, ExploreError> {
     let mut seam = Unrecorded::<Input>::new();
     loop {
         match step(machine, &mut seam, limit) {
+            Ok(Step::Digested { .. }) => {}
             Ok(Step::Reached) => return Ok(Halt::Reached),
             Ok(Step::Hit(hit)) => return Ok(Halt::Hit(hit)),
             Ok(Step::Ended(reason)) => return Ok(Halt::Ended(reason)),

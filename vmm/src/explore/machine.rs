@@ -97,7 +97,8 @@ impl Steppable for Explored {
             if stop != Stop::Reached || next >= target {
                 return Ok(stop);
             }
-            if self.progress.is_interrupted() {
+            // On the recorded run the timeline asks.
+            if self.diverted && self.progress.is_interrupted() {
                 return Err(ExploredError::Interrupted);
             }
         }
@@ -121,7 +122,7 @@ impl Steppable for Explored {
         Ok(self.machine.admit(input)?)
     }
 
-    fn save(&self) -> Self::Snapshot {
+    fn save(&mut self) -> Self::Snapshot {
         self.machine.save()
     }
 

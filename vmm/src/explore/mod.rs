@@ -92,7 +92,9 @@ impl Explorer {
         let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
         let progress = Arc::new(Progress::default());
         let machine = Explored::new(machine, Arc::clone(&progress));
-        let timeline = Timeline::new(machine, recording.into_seam());
+        let mut timeline = Timeline::new(machine, recording.into_seam());
+        let asked = Arc::clone(&progress);
+        timeline.interrupt_by(Box::new(move |_| asked.is_interrupted()));
         Ok(Self {
             timeline,
             journal,

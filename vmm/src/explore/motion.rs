@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use rrvmm_replay::journal::Cut;
-use rrvmm_replay::timeline::{DriveError, Seek};
+use rrvmm_replay::timeline::{Back, DriveError, Ran, Seek};
 use rrvmm_replay::{EndReason, Position};
 use rrvmm_tcg::stops::{Hit, Stops};
 
@@ -76,9 +76,13 @@ impl Explorer {
         if self.diversion.is_some() {
             return self.run_diversion(limit, stops);
         }
-        let _ = stops;
-        let moved = self.seek(limit);
-        settle(moved)
+        Ok(match self.timeline.run(limit, stops)? {
+            Ran::Hit(_, hit) => Halt::Hit(hit),
+            Ran::Reached(_) => Halt::Reached,
+            Ran::Ended(_, reason) => Halt::Ended(reason),
+            Ran::Cut(_, cut) => Halt::Cut(cut),
+            Ran::Interrupted(_) => Halt::Interrupted,
+        })
     }
 
     /// Goes back `count` instructions, or to the beginning. On a diversion, only returns to the recording.
@@ -106,9 +110,11 @@ impl Explorer {
         if self.return_to_recording() {
             return Ok(Halt::Returned);
         }
-        let _ = stops;
-        let moved = self.seek(Position::START);
-        settle(moved.map(|_| Halt::Start))
+        Ok(match self.timeline.reverse_continue(stops, Position::START)? {
+            Back::Hit(_, hit) => Halt::Hit(hit),
+            Back::Start(_) => Halt::Start,
+            Back::Interrupted(_) => Halt::Interrupted,
+        })
     }
 
     /// Goes to `home`, interrupted or not: whoever went looking from there must come back.
@@ -123,6 +129,7 @@ impl Explorer {
             Seek::Reached(_) => Halt::Reached,
             Seek::Ended(_, reason) => Halt::Ended(reason),
             Seek::Cut(_, cut) => Halt::Cut(cut),
+            Seek::Interrupted(_) => Halt::Interrupted,
         })
     }
 }

@@ -270,7 +270,7 @@ impl Steppable for PcMachine {
         Ok(())
     }
 
-    fn save(&self) -> Snapshot {
+    fn save(&mut self) -> Snapshot {
         let pages = (0..self.accel.pages())
             .filter(|&p| self.accel.page(p).iter().any(|&b| b != 0))
             .map(|p| (p, Box::new(*self.accel.page(p))))

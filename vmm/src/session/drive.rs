@@ -83,6 +83,7 @@ where
                 Step::Reached => self.slice.took(self.host.elapsed().saturating_sub(started)),
                 Step::Ended(reason) => return Ok(Finish::Ended(reason)),
                 Step::Cut(cut) => return Ok(Finish::Cut(cut)),
+                Step::Digested { .. } => {}
                 Step::Hit(hit) => unreachable!("no session asks for {hit:?}"),
                 Step::Idle { until } => {
                     if let Some(finish) = self.idle(until)? {

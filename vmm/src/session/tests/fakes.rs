@@ -145,7 +145,7 @@ impl Steppable for Echo {
         Ok(())
     }
 
-    fn save(&self) -> Echo {
+    fn save(&mut self) -> Echo {
         self.clone()
     }
 
