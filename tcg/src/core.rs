@@ -1,6 +1,6 @@
 //! The architecture-neutral part of a running CPU: register file, flags, program counter, count, TLB.
 
-use crate::{flags::Flags, ir::FILE, itlb::Itlb, lazy::Lazy, phys::PhysMap, tlb::Tlb};
+use crate::{flags::Flags, ir::FILE, itlb::Itlb, lazy::Lazy, observer::Observer, phys::PhysMap, tlb::Tlb};
 
 /// What the slow paths of memory accesses met, for `--stats`. Not part of the machine's state.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +51,8 @@ pub struct Core {
     pub phys: PhysMap,
     /// Counters.
     pub slow: Slow,
+    /// What somebody who watches the run waits for; no part of the state.
+    pub observer: Observer,
 }
 
 impl Core {
@@ -74,6 +76,7 @@ impl Core {
             itlb: Itlb::new(),
             phys,
             slow: Slow::default(),
+            observer: Observer::default(),
         }
     }
 

@@ -8,6 +8,9 @@
 //! a slot (an instruction that straddles two pages is a block of its own, and transfers to both), the slot of an adjacent
 //! page is another one, and whatever flushes ends its block. So a transfer within a page needs no check, and looking for
 //! the page's translation again, where a run happens to be cut, never walks.
+//!
+//! It also knows which pages have run. A slot may be covered: it is filled, but shows nothing, so that the next transfer to
+//! its page asks, is noted, and uncovers it without a walk.
 
 use crate::tlb::{PAGE, PAGE_MASK};
 
@@ -46,9 +49,27 @@ struct Place {
     global: bool,
     /// In [`Itlb::local`].
     listed: bool,
+    /// Filled, though it shows no token.
+    covered: bool,
 }
 
-const NOWHERE: Place = Place { page: 0, phys: 0, size: 12, global: false, listed: false };
+const NOWHERE: Place = Place { page: 0, phys: 0, size: 12, global: false, listed: false, covered: false };
+
+/// The translations of an [`Itlb`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Slot, linear page, physical page, log2 of the guest's page size, whether it is global.
+    pages: Box<[(u16, u64, u64, u8, bool)]>,
+    large: LargePages,
+}
+
+impl Contents {
+    /// Bytes of host memory behind it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of_val(&*self.pages)
+    }
+}
 
 /// The instruction TLB: direct-mapped, one view after the other.
 pub struct Itlb {
@@ -59,6 +80,12 @@ pub struct Itlb {
     local: Vec<u16>,
     large: LargePages,
     pairs: Pairs,
+    /// Whether any slot may be covered.
+    covers: bool,
+    /// Linear pages that have run since the last [`Itlb::take_executed`], each pair with a token once.
+    executed: Vec<u64>,
+    /// The tokens of those pairs, one bit each.
+    noted: Vec<u64>,
 }
 
 impl Default for Itlb {
@@ -77,6 +104,9 @@ impl Itlb {
             local: Vec::new(),
             large: LargePages::default(),
             pairs: Pairs::default(),
+            covers: false,
+            executed: Vec::new(),
+            noted: Vec::new(),
         }
     }
 
@@ -93,10 +123,70 @@ impl Itlb {
     /// Physical address of `addr`, when `slot`, which is the one for it, holds its page.
     #[inline]
     #[must_use]
-    pub fn get(&self, slot: u32, addr: u64) -> Option<u64> {
+    pub fn get(&mut self, slot: u32, addr: u64) -> Option<u64> {
         let place = &self.places[slot as usize];
-        let here = self.tokens[slot as usize] != 0 && place.page == addr & PAGE_MASK;
-        here.then_some(place.phys | addr & !PAGE_MASK)
+        if place.page != addr & PAGE_MASK || self.tokens[slot as usize] == 0 && !place.covered {
+            return None;
+        }
+        let phys = place.phys;
+        if place.covered {
+            self.show(slot);
+        }
+        Some(phys | addr & !PAGE_MASK)
+    }
+
+    /// Lets a filled slot show its token; its page runs.
+    fn show(&mut self, slot: u32) {
+        let place = &mut self.places[slot as usize];
+        place.covered = false;
+        let token = self.pairs.token(place.page, place.phys);
+        self.tokens[slot as usize] = token;
+        let (word, bit) = (token as usize / 64, 1 << (token % 64));
+        if self.noted.len() <= word {
+            self.noted.resize(word + 1, 0);
+        }
+        if self.noted[word] & bit == 0 {
+            self.noted[word] |= bit;
+            self.executed.push(place.page);
+        }
+    }
+
+    /// Linear pages of which an instruction was looked for since the last call, ascending. What a guest sees does not change.
+    pub fn take_executed(&mut self) -> Vec<u64> {
+        self.noted.fill(0);
+        self.covers = true;
+        for (place, token) in self.places.iter_mut().zip(&mut self.tokens) {
+            place.covered |= *token != 0;
+            *token = 0;
+        }
+        let mut pages = std::mem::take(&mut self.executed);
+        pages.sort_unstable();
+        pages.dedup();
+        pages
+    }
+
+    /// Every translation.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        let filled = self.places.iter().zip(&self.tokens).enumerate();
+        let pages = filled
+            .filter(|(_, (place, token))| **token != 0 || place.covered)
+            .map(|(slot, (p, _))| (slot as u16, p.page, p.phys, p.size, p.global));
+        Contents { pages: pages.collect(), large: self.large }
+    }
+
+    /// Has these translations and no others, all of them covered: no page has run.
+    pub fn set_contents(&mut self, contents: &Contents) {
+        self.flush_all();
+        self.covers = true;
+        for &(slot, page, phys, size, global) in &contents.pages {
+            if !global {
+                self.local.push(slot);
+            }
+            self.places[usize::from(slot)] =
+                Place { page, phys, size, global, listed: !global, covered: true };
+        }
+        self.large = contents.large;
     }
 
     /// What `slot` shows now.
@@ -120,8 +210,8 @@ impl Itlb {
             self.local.push(slot as u16);
         }
         let (page, phys, size) = (addr & PAGE_MASK, phys & PAGE_MASK, page_size.trailing_zeros() as u8);
-        *place = Place { page, phys, size, global, listed };
-        self.tokens[slot as usize] = self.pairs.token(page, phys);
+        *place = Place { page, phys, size, global, listed, covered: true };
+        self.show(slot);
         self.large.add(addr, page_size);
     }
 
@@ -130,6 +220,11 @@ impl Itlb {
         self.tokens.fill(0);
         for slot in self.local.drain(..) {
             self.places[slot as usize].listed = false;
+        }
+        if std::mem::take(&mut self.covers) {
+            for place in &mut self.places {
+                place.covered = false;
+            }
         }
         self.large = LargePages::default();
     }
@@ -140,6 +235,7 @@ impl Itlb {
             let place = &mut self.places[slot as usize];
             place.listed = false;
             if !place.global {
+                place.covered = false;
                 self.tokens[slot as usize] = 0;
             }
         }
@@ -148,15 +244,18 @@ impl Itlb {
     /// Forgets the page of `addr`, global or not; all of it when it is a large one.
     pub fn flush_page(&mut self, addr: u64) {
         if self.large.may_hold(addr) {
-            for (place, token) in self.places.iter().zip(&mut self.tokens) {
+            for (place, token) in self.places.iter_mut().zip(&mut self.tokens) {
                 if (place.page ^ addr) >> place.size == 0 {
+                    place.covered = false;
                     *token = 0;
                 }
             }
             return;
         }
         for view in 0..VIEWS {
-            self.tokens[Self::slot(view, addr) as usize] = 0;
+            let slot = Self::slot(view, addr) as usize;
+            self.places[slot].covered = false;
+            self.tokens[slot] = 0;
         }
     }
 
@@ -169,9 +268,12 @@ impl Itlb {
     /// Gives out tokens anew. What is translated stays, but no witness is of any use any more.
     pub fn renumber(&mut self) {
         self.pairs = Pairs::default();
-        for (place, token) in self.places.iter().zip(&mut self.tokens) {
-            if *token != 0 {
-                *token = self.pairs.token(place.page, place.phys);
+        self.noted.clear();
+        self.executed.sort_unstable();
+        self.executed.dedup();
+        for slot in 0..self.tokens.len() {
+            if self.tokens[slot] != 0 {
+                self.show(slot as u32);
             }
         }
     }
@@ -256,6 +358,30 @@ mod tests {
         let slot = Itlb::slot(0, addr);
         t.fill(slot, addr, phys, size, global);
         t.witness(slot)
+    }
+
+    #[test]
+    fn pages_that_ran_are_noted_once_and_nothing_is_forgotten() {
+        let mut t = Itlb::new();
+        let w = fill(&mut t, 0x5000, 0x9000, PAGE, false);
+        let other = fill(&mut t, 0x4000, 0x8000, PAGE, true);
+        t.flush_page(0x5000);
+        fill(&mut t, 0x5000, 0x9000, PAGE, false);
+        let before = t.contents();
+        assert_eq!(t.take_executed(), [0x4000, 0x5000]);
+        assert!(!t.holds(w) && t.contents() == before);
+        assert_eq!(t.get(w.slot, 0x5123), Some(0x9123));
+        assert!(t.holds(w) && !t.holds(other));
+        assert_eq!(t.take_executed(), [0x5000]);
+        assert!(t.take_executed().is_empty());
+        // A covered slot is flushed like any other.
+        t.flush_local();
+        assert!(t.get(w.slot, 0x5000).is_none() && t.get(other.slot, 0x4000).is_some());
+        t.flush_all();
+        t.set_contents(&before);
+        assert!(!t.holds(w) && t.get(w.slot, 0x5000).is_some() && t.holds(w));
+        t.flush_local();
+        assert!(t.get(w.slot, 0x5000).is_none());
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod jit;
 #[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
 mod lazy;
 pub mod mem;
+pub mod observer;
 pub mod phys;
 pub mod softfloat;
 pub mod stops;

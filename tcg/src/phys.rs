@@ -52,11 +52,21 @@ pub struct PhysMap {
     pub a20_mask: u64,
     /// Per RAM page: which 64-byte granules hold translated code.
     code: Vec<u64>,
-    /// Per RAM page: written since the last [`PhysMap::take_dirty`]. All of them at first.
-    dirty: Vec<bool>,
+    /// Per RAM page: written since the last [`PhysMap::take_dirty`], and since the last [`PhysMap::take_written`]. All of
+    /// them at first.
+    marks: Vec<u8>,
+    /// The pages marked as [`WRITTEN`], in any order.
+    written: Vec<usize>,
     /// RAM pages whose code was written and whose blocks must go.
     pub stale_code: Vec<usize>,
 }
+
+/// Written since the last [`PhysMap::take_dirty`].
+const DIRTY: u8 = 1;
+/// Written since the last [`PhysMap::take_written`].
+const WRITTEN: u8 = 2;
+/// Bytes in a granule of [`PhysMap::code`].
+const GRANULE: usize = 64;
 
 /// Sixteen bytes of firmware, aligned so that machine code's vector operands are where the guest's are.
 #[repr(C, align(16))]
@@ -99,23 +109,29 @@ impl PhysMap {
             windows: Vec::new(),
             a20_mask: u64::MAX,
             code: vec![0; first_page],
-            dirty: vec![true; first_page],
+            marks: vec![DIRTY | WRITTEN; first_page],
+            written: (0..first_page).collect(),
             stale_code: Vec::new(),
         }
     }
 
     /// Says that all RAM is zero but for the pages that `written` touches (physical addresses): those alone count as
-    /// written for the first [`PhysMap::take_dirty`].
+    /// written for the first [`PhysMap::take_dirty`] and [`PhysMap::take_written`].
     pub fn zero_but(&mut self, written: &[Range<u64>]) {
-        self.dirty.fill(false);
+        self.marks.fill(0);
+        self.written.clear();
+        let mut pages = Vec::new();
         for r in &self.regions {
             for w in written {
                 let (start, end) = (w.start.max(r.start), w.end.min(r.start + r.len));
                 if start < end {
                     let page = |at: u64| r.first_page + ((at - r.start) / PAGE) as usize;
-                    self.dirty[page(start)..=page(end - 1)].fill(true);
+                    pages.extend(page(start)..=page(end - 1));
                 }
             }
+        }
+        for page in pages {
+            self.mark_dirty(page);
         }
     }
 
@@ -203,18 +219,32 @@ impl PhysMap {
         unsafe { &*((r.host + (addr - r.start) as usize) as *const [u8; PAGE as usize]) }
     }
 
-    /// Overwrites RAM page `page`; its code and dirty state follow.
+    /// Overwrites RAM page `page`, whatever window lies over it. Code and marks follow as far as bytes differ.
     ///
     /// # Panics
     /// When there is no such page.
     pub fn set_page(&mut self, page: usize, bytes: &[u8; PAGE as usize]) {
-        assert!(page < self.pages());
-        let addr = self.page_address(page);
-        for (i, chunk) in bytes.chunks_exact(8).enumerate() {
-            let mut v = [0; 8];
-            v.copy_from_slice(chunk);
-            self.write_ram(addr + i as u64 * 8, 8, u64::from_le_bytes(v));
+        if self.page_bytes(page) == bytes {
+            return;
         }
+        let host = std::ptr::from_ref(self.page_bytes(page)) as usize;
+        for (n, new) in bytes.as_chunks::<GRANULE>().0.iter().enumerate() {
+            let offset = n * GRANULE;
+            if self.page_bytes(page)[offset..offset + GRANULE] != *new {
+                self.note_write(page, offset, GRANULE);
+                copy_host(host + offset, new.as_ptr() as usize, GRANULE);
+            }
+        }
+    }
+
+    /// Overwrites `bytes.len()` bytes of RAM page `page` from `offset` on; code and marks follow.
+    ///
+    /// # Panics
+    /// When there is no such page, or the bytes go beyond its end.
+    pub fn set_bytes(&mut self, page: usize, offset: usize, bytes: &[u8]) {
+        let mut whole = *self.page_bytes(page);
+        whole[offset..offset + bytes.len()].copy_from_slice(bytes);
+        self.set_page(page, &whole);
     }
 
     /// Reads `size` bytes (1, 2, 4, 8; not crossing a page) from RAM or ROM; `None` for a device.
@@ -238,6 +268,16 @@ impl PhysMap {
         }
     }
 
+    /// Fills `bytes` from physical address `addr` on, not crossing a page. Returns how many bytes there are: all, or none
+    /// where a device is.
+    pub fn copy_to(&self, addr: u64, bytes: &mut [u8]) -> usize {
+        let offset = (addr % PAGE) as usize;
+        debug_assert!(offset + bytes.len() <= PAGE as usize);
+        let Some(page) = self.page_for_read(addr) else { return 0 };
+        copy_host(bytes.as_mut_ptr() as usize, page.host + offset, bytes.len());
+        bytes.len()
+    }
+
     /// Writes `size` bytes (1, 2, 4, 8; not crossing a page) to RAM; `false` for a device.
     #[inline]
     pub fn write(&mut self, addr: u64, size: usize, value: u64) -> bool {
@@ -257,7 +297,7 @@ impl PhysMap {
 
     /// Records that bytes of RAM page `page` change: dirty, and stale when they were translated.
     pub fn note_write(&mut self, page: usize, offset: usize, size: usize) {
-        self.dirty[page] = true;
+        self.mark_dirty(page);
         if self.code[page] & granules(offset, size) != 0 {
             self.stale_code.push(page);
         }
@@ -280,18 +320,41 @@ impl PhysMap {
     }
 
     /// Marks RAM page `page` as written.
+    #[inline]
     pub fn mark_dirty(&mut self, page: usize) {
-        self.dirty[page] = true;
+        if self.marks[page] != DIRTY | WRITTEN {
+            self.mark_anew(page);
+        }
+    }
+
+    #[cold]
+    fn mark_anew(&mut self, page: usize) {
+        if self.marks[page] & WRITTEN == 0 {
+            self.written.push(page);
+        }
+        self.marks[page] = DIRTY | WRITTEN;
     }
 
     /// Pages written since the last call, in order. The caller flushes the TLB, so that the next
     /// write to any page is seen again.
     pub fn take_dirty(&mut self) -> Vec<usize> {
         let mut pages = Vec::new();
-        for (page, dirty) in self.dirty.iter_mut().enumerate() {
-            if std::mem::take(dirty) {
+        for (page, marks) in self.marks.iter_mut().enumerate() {
+            if *marks & DIRTY != 0 {
+                *marks &= !DIRTY;
                 pages.push(page);
             }
+        }
+        pages
+    }
+
+    /// As [`PhysMap::take_dirty`], for somebody else: neither call takes anything from the other. The caller takes away the
+    /// TLB's fast writes.
+    pub fn take_written(&mut self) -> Vec<usize> {
+        let mut pages = std::mem::take(&mut self.written);
+        pages.sort_unstable();
+        for &page in &pages {
+            self.marks[page] &= !WRITTEN;
         }
         pages
     }
@@ -321,8 +384,8 @@ fn plain_pieces(regions: &[Region], windows: &[Window]) -> Vec<Region> {
 }
 
 fn granules(offset: usize, size: usize) -> u64 {
-    let first = offset / 64;
-    let last = ((offset + size.max(1) - 1) / 64).min(63);
+    let first = offset / GRANULE;
+    let last = ((offset + size.max(1) - 1) / GRANULE).min(63);
     (u64::MAX << first) & (u64::MAX >> (63 - last))
 }
 

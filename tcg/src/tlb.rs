@@ -15,9 +15,10 @@ pub const ENTRIES: usize = 4096;
 pub const VIEWS: usize = 3;
 
 /// A tag that no address in slot `index` has, nor one in the slot after it: that of a page which belongs half the table
-/// away. So the distance of an address from it is never that of a byte in a page.
+/// away. So the distance of an address from it is never that of a byte in a page. And it is that of a page which is not
+/// canonical and far from all that are: an access that asks the entry of another slot first does not find it either.
 const fn invalid(index: usize) -> u64 {
-    ((index ^ (ENTRIES / 2)) as u64) << 12
+    1 << 62 | ((index ^ (ENTRIES / 2)) as u64) << 12
 }
 
 /// The slot of `addr`.
@@ -116,8 +117,32 @@ impl Entry {
         self.place & SIZE != 0 && (self.page() ^ addr) >> ((self.place & SIZE) >> SIZE_SHIFT) == 0
     }
 
+    /// Lets reads of `page`, which it translates, go fast if there is a host address for that. Writes do not.
+    fn point(&mut self, page: u64, host: Option<u64>) {
+        let nowhere = invalid(slot(page));
+        (self.read, self.host) = host.map_or((nowhere, page), |host| (page, host));
+        self.write = nowhere;
+        self.place = self.place & !SLOW | if host.is_none() { SLOW } else { 0 };
+    }
+
     fn clear(&mut self, index: usize) {
         *self = Entry { place: self.place & LISTED, ..Entry::empty(index) };
+    }
+}
+
+/// The translations of a [`Tlb`], without its way to host memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// Linear page, physical page with what else is known of it, view.
+    pages: Box<[(u64, u64, u8)]>,
+    large: LargePages,
+}
+
+impl Contents {
+    /// Bytes of host memory behind it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of_val(&*self.pages)
     }
 }
 
@@ -180,6 +205,48 @@ impl Tlb {
         let slot = &mut self.views[view % VIEWS][slot(addr)];
         debug_assert!(slot.writable() && slot.is_of(addr & PAGE_MASK));
         slot.write = addr & PAGE_MASK;
+    }
+
+    /// Takes every fast write away; [`Tlb::open_writes`] gives them back one by one.
+    pub fn close_writes(&mut self) {
+        for &(view, index) in self.local.iter().chain(&self.global) {
+            self.views[view as usize][index as usize].write = invalid(index as usize);
+        }
+    }
+
+    /// Asks again for every translation where its reads may go fast: by linear and physical page, for a host address or not.
+    pub fn review(&mut self, mut host: impl FnMut(u64, u64) -> Option<u64>) {
+        for &(view, index) in self.local.iter().chain(&self.global) {
+            let slot = &mut self.views[view as usize][index as usize];
+            if slot.place & SIZE != 0 {
+                slot.point(slot.page(), host(slot.page(), slot.phys()));
+            }
+        }
+    }
+
+    /// Every translation, as far as a guest can tell what they are.
+    #[must_use]
+    pub fn contents(&self) -> Contents {
+        let local = self.local.iter().map(|&(view, index)| (view, index, true));
+        // What is in both lists counts once.
+        let global = self.global.iter().map(|&(view, index)| (view, index, false));
+        let pages = local.chain(global).filter_map(|(view, index, from_local)| {
+            let slot = &self.views[view as usize][index as usize];
+            let counts = slot.place & SIZE != 0 && (from_local || slot.place & LISTED_LOCAL == 0);
+            counts.then(|| (slot.page(), slot.place & !(LISTED | SLOW), view))
+        });
+        Contents { pages: pages.collect(), large: self.large }
+    }
+
+    /// Has these translations and no others; `host` as for [`Tlb::review`]. No write goes fast.
+    pub fn set_contents(&mut self, contents: &Contents, mut host: impl FnMut(u64, u64) -> Option<u64>) {
+        self.flush_all();
+        for &(page, place, view) in &contents.pages {
+            let mut entry = Entry { place, ..Entry::empty(slot(page)) };
+            entry.point(page, host(page, entry.phys()));
+            self.fill(view.into(), page, entry);
+        }
+        self.large = contents.large;
     }
 
     /// Forgets every translation.
@@ -285,6 +352,46 @@ mod tests {
         assert_eq!((e.phys(), e.writable()), (0xb_8000, true));
         t.flush_page(0xb_8000);
         assert!(!t.entry(0, 0xb_8000).is_of(0xb_8000));
+    }
+
+    #[test]
+    fn contents_are_what_was_filled_in_and_nothing_flushed() {
+        let mut t = Tlb::new();
+        put(&mut t, 0x1000, PAGE, false);
+        put(&mut t, 0x1000, PAGE, true);
+        put(&mut t, 0x2000, PAGE, false);
+        put(&mut t, 0x20_0000, 1 << 21, false);
+        t.fill(2, 0xb_8000, Entry::slow(0xb_8000, 0xb_8000, PAGE, true, true));
+        t.flush_page(0x2000);
+        t.open_writes(0, 0x1000);
+        let before = t.contents();
+        assert_eq!(before.pages.len(), 3);
+        t.flush_all();
+        put(&mut t, 0x9000, PAGE, true);
+        t.set_contents(&before, |page, phys| (phys != 0xb_8000).then_some(page | 1 << 40));
+        assert!(!has(&t, 0x9000) && !has(&t, 0x2000));
+        let e = *t.entry(0, 0x1000);
+        assert!(e.read == 0x1000 && e.write == invalid(1) && e.writable() && e.host == 0x1000 | 1 << 40);
+        assert!(t.entry(2, 0xb_8000).is_of(0xb_8000) && t.entry(2, 0xb_8000).read == invalid(0xb8));
+        let mut again = t.contents().pages.to_vec();
+        let mut first = before.pages.to_vec();
+        (again.sort_unstable(), first.sort_unstable());
+        assert_eq!((again, t.large), (first, before.large));
+        t.flush_local();
+        assert!(has(&t, 0x1000) && !has(&t, 0x20_0000));
+    }
+
+    #[test]
+    fn a_watched_page_is_slow_and_fast_again() {
+        let mut t = Tlb::new();
+        put(&mut t, 0x1000, PAGE, false);
+        t.open_writes(0, 0x1000);
+        t.review(|_, _| None);
+        let e = *t.entry(0, 0x1000);
+        assert!(e.is_of(0x1000) && e.writable() && [e.read, e.write] == [invalid(1); 2]);
+        t.review(|page, phys| Some(page + phys));
+        let e = *t.entry(0, 0x1000);
+        assert!(e.read == 0x1000 && e.host == 0x6000 && e.write == invalid(1));
     }
 
     #[test]

@@ -13,7 +13,9 @@ use crate::{
     ir::Size,
     itlb::Itlb,
     mem,
-    tlb::{Entry, PAGE, PAGE_MASK},
+    observer::Observer,
+    phys::PhysMap,
+    tlb::{self, Entry, PAGE, PAGE_MASK},
 };
 
 impl Guest for Cpu {
@@ -128,11 +130,14 @@ impl Cpu {
         let offset = addr & !PAGE_MASK;
         if offset + bytes <= PAGE {
             let phys = self.translate(view, addr, Access::Read)?;
+            self.observe(addr, phys, bytes, false);
             return Ok(self.load_phys(bus, phys, size));
         }
         let first = self.translate(view, addr, Access::Read)?;
         let second = self.translate(view, (addr | !PAGE_MASK).wrapping_add(1), Access::Read)?;
         let split = PAGE - offset;
+        self.observe(addr, first, split, false);
+        self.observe(addr.wrapping_add(split), second, bytes - split, false);
         let mut v = 0;
         for i in 0..bytes {
             let p = if i < split { first + i } else { second + i - split };
@@ -157,12 +162,15 @@ impl Cpu {
         let offset = addr & !PAGE_MASK;
         if offset + bytes <= PAGE {
             let phys = self.translate(view, addr, Access::Write)?;
+            self.observe(addr, phys, bytes, true);
             self.store_phys(bus, phys, size, value);
             return Ok(());
         }
         let first = self.translate(view, addr, Access::Write)?;
         let second = self.translate(view, (addr | !PAGE_MASK).wrapping_add(1), Access::Write)?;
         let split = PAGE - offset;
+        self.observe(addr, first, split, true);
+        self.observe(addr.wrapping_add(split), second, bytes - split, true);
         for i in 0..bytes {
             let p = if i < split { first + i } else { second + i - split };
             self.store_phys(bus, p, Size::B, value >> (8 * i));
@@ -227,8 +235,8 @@ impl Cpu {
         if self.watches_page(page) {
             return;
         }
-        let entry = match self.core.phys.page_for_read(phys) {
-            Some(host) => Entry::new(page, host.host as u64, phys, t.page_size, t.global, writable),
+        let entry = match fast_reads(&self.core.phys, &self.core.observer, page, phys) {
+            Some(host) => Entry::new(page, host, phys, t.page_size, t.global, writable),
             None => Entry::slow(page, phys, t.page_size, t.global, writable),
         };
         self.core.tlb.fill(view, addr, entry);
@@ -237,9 +245,13 @@ impl Cpu {
         }
     }
 
-    /// Lets writes to a translated page go fast, unless somebody has to see them: its reads lead elsewhere, or it holds code.
+    /// Lets writes to a translated page go fast, unless somebody has to see them: its reads lead elsewhere, it holds code, or
+    /// an observer watches it.
     fn open_writes(&mut self, view: usize, addr: u64) {
         let phys = self.core.tlb.entry(view, addr).phys();
+        if self.core.observer.watches_page(addr, phys) {
+            return;
+        }
         let (read, write) = (self.core.phys.page_for_read(phys), self.core.phys.page_for_write(phys));
         if let (Some(r), Some(w)) = (read, write)
             && r.host == w.host
@@ -248,6 +260,41 @@ impl Cpu {
             self.core.phys.mark_dirty(page);
             self.core.tlb.open_writes(view, addr);
         }
+    }
+
+    /// Gives every translation the fast ways that it may have now that other memory is watched, and only those. What is
+    /// translated stays as it is.
+    pub fn review_watches(&mut self) {
+        let Core { phys, observer, tlb, .. } = &mut self.core;
+        tlb.review(|page, at| fast_reads(phys, observer, page, at));
+    }
+
+    /// Puts saved translations into the data TLB.
+    pub(super) fn set_data_translations(&mut self, contents: &tlb::Contents) {
+        let Core { phys, observer, tlb, .. } = &mut self.core;
+        tlb.set_contents(contents, |page, at| fast_reads(phys, observer, page, at));
+    }
+
+    /// Shows an access to the observer: `len` bytes of one page at linear address `addr`.
+    #[inline(always)]
+    pub(super) fn observe(&mut self, addr: u64, phys: u64, len: u64, write: bool) {
+        if self.core.observer.watches() {
+            self.note_observed(Some(addr), phys, len, write);
+        }
+    }
+
+    /// As [`Cpu::observe`], of an access that has no linear address: a walk's.
+    #[inline(always)]
+    pub(super) fn observe_physical(&mut self, phys: u64, len: u64) {
+        if self.core.observer.watches() {
+            self.note_observed(None, phys & self.core.phys.a20_mask, len, true);
+        }
+    }
+
+    #[cold]
+    fn note_observed(&mut self, linear: Option<u64>, phys: u64, len: u64, write: bool) {
+        // The instruction is then the last of the run.
+        self.core.leave |= self.core.observer.note(self.core.now(), linear, phys, len, write);
     }
 
     /// Reads physical memory or a device; within one page.
@@ -395,6 +442,12 @@ impl Cpu {
 
     /// The supervisor view for implicit accesses to descriptor tables and task state.
     pub const SYSTEM_VIEW: usize = view::SUPERVISOR;
+}
+
+/// The host address at which reads of linear page `page`, which is the physical page `phys`, may go fast.
+#[inline]
+fn fast_reads(map: &PhysMap, observer: &Observer, page: u64, phys: u64) -> Option<u64> {
+    map.page_for_read(phys).filter(|_| !observer.watches_page(page, phys)).map(|p| p.host as u64)
 }
 
 /// Splits a device access into pieces the bus can take: within aligned eight-byte words, power-of-two sizes, aligned.

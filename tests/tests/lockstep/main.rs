@@ -9,6 +9,7 @@
 
 mod codes;
 mod kind;
+mod observed;
 mod operands;
 mod pair;
 mod program;

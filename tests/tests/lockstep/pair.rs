@@ -71,7 +71,7 @@ impl Pair {
                     self.tested.interrupt();
                 }
                 Stop::Halt => self.enter(program, count, &mut luck),
-                Stop::Limit | Stop::Attention | Stop::Shutdown => {
+                Stop::Limit | Stop::Attention | Stop::Shutdown | Stop::Hit => {
                     if luck.once_in(8) {
                         self.enter(program, count, &mut luck);
                     }

@@ -6,7 +6,12 @@ mod tcg;
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
 use rrvmm_replay::Position;
-use rrvmm_tcg::{Bus, phys::Window, x86};
+use rrvmm_tcg::{
+    Bus,
+    phys::Window,
+    stops::{Hit, Stops},
+    x86::{self, engine::Translations},
+};
 
 /// Why [`Accelerator::run_until`] came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,8 @@ pub enum Stop {
     Halted,
     /// The CPU shut down after a triple fault.
     Shutdown,
+    /// An observer waits for what is here: [`Accelerator::breakpoint`] and [`Accelerator::take_access`] say what.
+    Hit,
 }
 
 /// One vCPU and the memory it sees. Its state at a position does not depend on how many calls led there.
@@ -49,8 +56,29 @@ pub trait Accelerator {
     /// The CPU's state as plain data.
     fn save(&self) -> x86::State;
 
-    /// Takes over a CPU state.
+    /// Takes over a CPU state. Translations of addresses are forgotten; code that was made from memory stays.
     fn load(&mut self, state: &x86::State);
+
+    /// The translations of addresses that the CPU remembers, which a guest can tell: the part of its state that
+    /// [`Accelerator::save`] leaves out. Of use in this process only.
+    fn translations(&self) -> Translations;
+
+    /// Takes over translations, once CPU state, memory, windows and A20 gate are what they were then.
+    fn set_translations(&mut self, translations: &Translations);
+
+    /// Says where to stop from now on, instead of what was said before. What the guest does is the same. The instruction at
+    /// which the CPU is now counts as seen.
+    fn set_stops(&mut self, stops: &Stops);
+
+    /// The observer has seen the CPU where it is now, and its breakpoint there too if `breakpoint`: a run from here goes on
+    /// past it.
+    fn see(&mut self, breakpoint: bool);
+
+    /// The breakpoint before which the CPU stands, unless the observer has seen it there.
+    fn breakpoint(&self) -> Option<Hit>;
+
+    /// The watched access of what has just completed, once.
+    fn take_access(&mut self) -> Option<Hit>;
 
     /// Opens or closes the A20 gate.
     fn set_a20(&mut self, open: bool);
@@ -61,13 +89,20 @@ pub trait Accelerator {
     /// RAM pages written since the last call, ascending page numbers.
     fn take_dirty(&mut self) -> Vec<usize>;
 
+    /// RAM pages written since the last call of this function, ascending page numbers, whoever has taken them as dirty
+    /// meanwhile. All that were ever written at first.
+    fn take_written(&mut self) -> Vec<usize>;
+
+    /// Linear pages of which instructions may have run since the last call, ascending.
+    fn take_executed(&mut self) -> Vec<u64>;
+
     /// Number of RAM pages.
     fn pages(&self) -> usize;
 
     /// The bytes of a RAM page below [`Accelerator::pages`].
     fn page(&self, page: usize) -> &[u8; 4096];
 
-    /// Overwrites a RAM page below [`Accelerator::pages`].
+    /// Overwrites a RAM page below [`Accelerator::pages`]. It counts as written if it was not the same.
     fn set_page(&mut self, page: usize, bytes: &[u8; 4096]);
 
     /// Physical address of a RAM page below [`Accelerator::pages`].
@@ -75,7 +110,26 @@ pub trait Accelerator {
 
     /// The byte at linear address `addr` as the guest's page tables have it, without any effect on the guest; `None` where
     /// nothing or a device is.
-    fn peek(&self, addr: u64) -> Option<u8>;
+    fn peek(&self, addr: u64) -> Option<u8> {
+        let mut byte = [0];
+        (self.peek_range(addr, &mut byte) == 1).then_some(byte[0])
+    }
+
+    /// As [`Accelerator::peek`], for as many bytes from `addr` on as there are and `bytes` has room for. Returns how many.
+    fn peek_range(&self, addr: u64, bytes: &mut [u8]) -> usize;
+
+    /// Where the guest's page tables lead for linear address `addr` now, without any effect; `None` where nothing is mapped.
+    fn translate(&self, addr: u64) -> Option<u64>;
+
+    /// Reads RAM (or firmware) at physical address `addr`, as many bytes as there are and `bytes` has room for. Returns how
+    /// many.
+    fn read_physical(&self, addr: u64, bytes: &mut [u8]) -> usize;
+
+    /// Overwrites RAM at physical address `addr`, as many bytes as there are; code made from it goes. Returns how many.
+    fn write_physical(&mut self, addr: u64, bytes: &[u8]) -> usize;
+
+    /// As [`Accelerator::write_physical`] at linear address `addr`, whatever its rights.
+    fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize;
 
     /// The physical address at which the guest's page tables have linear address `addr`, without any effect on the guest;
     /// `None` where nothing is mapped.

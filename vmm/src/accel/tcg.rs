@@ -7,12 +7,14 @@ use rrvmm_tcg::{
     block::Backend,
     interp::Interp,
     phys::{PhysMap, Window},
+    stops::{Hit, Stops},
     x86::{
         self, Cpu,
-        engine::{self, Engine},
+        engine::{self, Engine, Translations},
         system::{interrupt, paging},
     },
 };
+use std::ops::Range;
 
 /// Which back end of the translator runs the guest. No recording depends on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,6 +55,32 @@ pub fn tcg(phys: PhysMap, engine: TcgEngine) -> std::io::Result<Box<dyn Accelera
     }
 }
 
+impl<B: Backend<Cpu>> TcgAccelerator<B> {
+    /// Delivers an event between instructions; what it accesses is the observer's business too.
+    fn deliver(&mut self, event: impl FnOnce(&mut Cpu)) {
+        let cpu = &mut self.engine.cpu;
+        cpu.core.observer.deliver(cpu.core.count);
+        event(cpu);
+        cpu.core.observer.delivered();
+    }
+}
+
+/// Does the `len` bytes from `addr` on page by page, until a piece is not done whole. `each` gets a piece's address and where
+/// it lies in the whole, and returns how many bytes it did. Returns how many were done.
+fn page_pieces(addr: u64, len: usize, mut each: impl FnMut(u64, Range<usize>) -> usize) -> usize {
+    let mut done = 0;
+    while done < len {
+        let at = addr.wrapping_add(done as u64);
+        let end = len.min(done + 4096 - (at % 4096) as usize);
+        let n = each(at, done..end);
+        done += n;
+        if done < end {
+            break;
+        }
+    }
+    done
+}
+
 impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn name(&self) -> &'static str {
         self.name
@@ -65,6 +93,7 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
             engine::Stop::Attention => Stop::Attention,
             engine::Stop::Halt => Stop::Halted,
             engine::Stop::Shutdown => Stop::Shutdown,
+            engine::Stop::Hit => Stop::Hit,
         }
     }
 
@@ -81,13 +110,13 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     }
 
     fn interrupt(&mut self, bus: &mut dyn Bus, vector: u8) {
-        interrupt::interrupt(&mut self.engine.cpu, bus, vector);
+        self.deliver(|cpu| interrupt::interrupt(cpu, bus, vector));
     }
 
     fn nmi(&mut self, bus: &mut dyn Bus) -> bool {
         let free = !self.engine.cpu.sys.nmi_blocked && self.engine.cpu.sys.shadow == x86::state::Shadow::None;
         if free {
-            interrupt::nmi(&mut self.engine.cpu, bus);
+            self.deliver(|cpu| interrupt::nmi(cpu, bus));
         }
         free
     }
@@ -97,8 +126,31 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     }
 
     fn load(&mut self, state: &x86::State) {
-        self.engine.cpu.load(state);
-        self.engine.forget();
+        self.engine.load(state);
+    }
+
+    fn translations(&self) -> Translations {
+        self.engine.translations()
+    }
+
+    fn set_translations(&mut self, translations: &Translations) {
+        self.engine.set_translations(translations);
+    }
+
+    fn set_stops(&mut self, stops: &Stops) {
+        self.engine.set_stops(stops);
+    }
+
+    fn see(&mut self, breakpoint: bool) {
+        self.engine.see(breakpoint);
+    }
+
+    fn breakpoint(&self) -> Option<Hit> {
+        self.engine.breakpoint()
+    }
+
+    fn take_access(&mut self) -> Option<Hit> {
+        self.engine.take_access()
     }
 
     fn set_a20(&mut self, open: bool) {
@@ -121,6 +173,14 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         core.phys.take_dirty()
     }
 
+    fn take_written(&mut self) -> Vec<usize> {
+        self.engine.take_written()
+    }
+
+    fn take_executed(&mut self) -> Vec<u64> {
+        self.engine.cpu.core.itlb.take_executed()
+    }
+
     fn pages(&self) -> usize {
         self.engine.cpu.core.phys.pages()
     }
@@ -137,9 +197,34 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         self.engine.cpu.core.phys.page_address(page)
     }
 
-    fn peek(&self, addr: u64) -> Option<u8> {
+    fn peek_range(&self, addr: u64, bytes: &mut [u8]) -> usize {
+        page_pieces(addr, bytes.len(), |at, piece| {
+            self.translate(at).map_or(0, |phys| self.read_physical(phys, &mut bytes[piece]))
+        })
+    }
+
+    fn translate(&self, addr: u64) -> Option<u64> {
         let phys = paging::peek(&self.engine.cpu, addr)?;
-        self.engine.cpu.core.phys.read(phys, 1).map(|byte| byte as u8)
+        Some(phys & self.engine.cpu.core.phys.a20_mask)
+    }
+
+    fn read_physical(&self, addr: u64, bytes: &mut [u8]) -> usize {
+        page_pieces(addr, bytes.len(), |at, piece| self.engine.cpu.core.phys.copy_to(at, &mut bytes[piece]))
+    }
+
+    fn write_physical(&mut self, addr: u64, bytes: &[u8]) -> usize {
+        let phys = &mut self.engine.cpu.core.phys;
+        page_pieces(addr, bytes.len(), |at, piece| {
+            let Some(page) = phys.page_for_write(at).and_then(|p| p.ram) else { return 0 };
+            phys.set_bytes(page, (at % 4096) as usize, &bytes[piece.clone()]);
+            piece.len()
+        })
+    }
+
+    fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize {
+        page_pieces(addr, bytes.len(), |at, piece| {
+            self.translate(at).map_or(0, |phys| self.write_physical(phys, &bytes[piece]))
+        })
     }
 
     fn translate(&self, addr: u64) -> Option<u64> {

@@ -72,7 +72,6 @@ impl PcMachine {
             memory_digest: MemoryDigest::new(pages),
             pam: None,
             firmware_len,
-            stops: Default::default(),
         };
         let state = enter(machine.accel.save(), &entry);
         machine.accel.load(&state);

@@ -42,8 +42,6 @@ pub struct PcMachine {
     /// What the accelerator was last told of the chipset's shadow RAM; derived, not state.
     pam: Option<[PamSegment; 13]>,
     firmware_len: usize,
-    /// Where an observer wants it to stop; not state.
-    stops: Stops,
 }
 
 /// What can go wrong below the guest.
@@ -135,6 +133,49 @@ impl PcMachine {
         self.clock.at(self.position().count())
     }
 
+    /// As [`Steppable::run_until`], which also says that the caller has seen where it ended.
+    ///
+    /// Whatever stops the CPU, the present comes first: an interrupt that is taken at a breakpoint is delivered before
+    /// anybody looks at the breakpoint, which then counts when the interrupted program goes on.
+    fn run_to(&mut self, target: Position) -> Stop<Hit> {
+        loop {
+            self.settle();
+            if let Some(hit) = self.accel.take_access() {
+                return Stop::Hit(hit);
+            }
+            if let Some(reason) = self.ended {
+                return Stop::Ended(reason);
+            }
+            if self.halted() {
+                return Stop::Idle;
+            }
+            if let Some(hit) = self.accel.breakpoint() {
+                return Stop::Hit(hit);
+            }
+            let now = self.position();
+            if now >= target {
+                return Stop::Reached;
+            }
+            let stop = match self.board.next_deadline() {
+                Some(deadline) => target.min(self.clock.position_of(deadline, now)),
+                None => target,
+            };
+            let interrupt = self.board.interrupt_pending() || self.nmi;
+            let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
+            match self.accel.run_until(&mut bus, stop, interrupt) {
+                CpuStop::Shutdown => {
+                    self.collect_outputs();
+                    self.ended = self.ended.or(Some(self.reason_of_shutdown()));
+                }
+                CpuStop::Reached
+                | CpuStop::InterruptWindow
+                | CpuStop::Attention
+                | CpuStop::Halted
+                | CpuStop::Hit => {}
+            }
+        }
+    }
+
     /// Brings everything up to the present: timers, outputs, chipset switches, interrupts.
     fn settle(&mut self) {
         let now = self.time();
@@ -220,29 +261,11 @@ impl Steppable for PcMachine {
     }
 
     fn run_until(&mut self, target: Position) -> Result<Stop<Hit>, MachineError> {
-        loop {
-            self.settle();
-            if let Some(reason) = self.ended {
-                return Ok(Stop::Ended(reason));
-            }
-            if self.halted() {
-                return Ok(Stop::Idle);
-            }
-            let now = self.position();
-            if now >= target {
-                return Ok(Stop::Reached);
-            }
-            let stop = match self.board.next_deadline() {
-                Some(deadline) => target.min(self.clock.position_of(deadline, now)),
-                None => target,
-            };
-            let interrupt = self.board.interrupt_pending() || self.nmi;
-            let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
-            if self.accel.run_until(&mut bus, stop, interrupt) == CpuStop::Shutdown {
-                self.collect_outputs();
-                self.ended = self.ended.or(Some(self.reason_of_shutdown()));
-            }
-        }
+        let stop = self.run_to(target);
+        // After an access the breakpoint of the instruction that comes next still counts.
+        let behind = matches!(&stop, Stop::Hit(hit) if Self::is_behind(hit));
+        self.accel.see(!behind);
+        Ok(stop)
     }
 
     fn is_idle(&self) -> bool {
@@ -313,7 +336,7 @@ impl Steppable for PcMachine {
     }
 
     fn set_stops(&mut self, stops: &Stops) {
-        self.stops.clone_from(stops);
+        self.accel.set_stops(stops);
     }
 
     fn is_behind(hit: &Hit) -> bool {

@@ -129,12 +129,16 @@ impl Recent {
     pub const SLOTS: usize = 32768;
 }
 
+/// More bytes than any block's code has.
+const LONGEST: u64 = 4096;
 const BUCKETS: usize = 1 << 18;
 const NEVER: Recent = Recent { pc: 0, code: 0, witness: Witness::NEVER, context: 0, id: NONE };
 
 /// All blocks.
 pub(super) struct Cache<C> {
     pub blocks: Vec<Entry<C>>,
+    /// Linear address of every block, in the order of `blocks`.
+    starts: Vec<u64>,
     recent: Vec<Recent>,
     /// First block of each bucket, or [`NONE`].
     buckets: Vec<u32>,
@@ -153,6 +157,7 @@ impl<C> Cache<C> {
     pub fn new() -> Self {
         Self {
             blocks: Vec::new(),
+            starts: Vec::new(),
             recent: vec![NEVER; Recent::SLOTS],
             buckets: vec![NONE; BUCKETS],
             contexts: BTreeMap::new(),
@@ -171,6 +176,7 @@ impl<C> Cache<C> {
 
     pub fn clear(&mut self) {
         self.blocks.clear();
+        self.starts.clear();
         self.recent.fill(NEVER);
         self.buckets.fill(NONE);
         self.contexts.clear();
@@ -259,6 +265,7 @@ impl<C> Cache<C> {
         let id = self.blocks.len() as u32;
         let slot = &mut self.buckets[bucket(entry.phys, entry.context)];
         entry.next_in_bucket = std::mem::replace(slot, id);
+        self.starts.push(entry.span.linear);
         self.blocks.push(entry);
         for &page in pages {
             if self.pages.len() <= page {
@@ -268,6 +275,18 @@ impl<C> Cache<C> {
         }
         self.live += 1;
         id
+    }
+
+    /// The blocks that have the linear address `addr` in them.
+    pub fn containing(&self, addr: u64) -> Vec<u32> {
+        let within = |id: &usize| {
+            let b = &self.blocks[*id];
+            b.live && addr.wrapping_sub(b.span.linear) & b.span.wrap < u64::from(b.span.len)
+        };
+        // Most are told apart by the addresses alone. One that begins near the end of a narrower address space may wrap.
+        let near = |start: &u64| addr.wrapping_sub(*start) & 0xffff_ffff < LONGEST;
+        let candidates = self.starts.iter().enumerate().filter(|(_, start)| near(start)).map(|(id, _)| id);
+        candidates.filter(within).map(|id| id as u32).collect()
     }
 
     /// Makes block `id` impossible to find or follow.

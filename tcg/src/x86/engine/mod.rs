@@ -2,6 +2,7 @@
 
 mod backend;
 mod cache;
+mod observe;
 
 #[cfg(all(target_arch = "x86_64", unix))]
 pub(crate) use cache::{Known, Recent};
@@ -20,6 +21,7 @@ use crate::{
     tlb::PAGE_MASK,
 };
 use cache::{Cache, Entry};
+pub use observe::Translations;
 
 /// Why [`Engine::run`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Stop {
     Halt,
     /// Triple fault.
     Shutdown,
+    /// The observer waits for what is here: [`Engine::breakpoint`], [`Engine::take_access`]. It may be no other stop's place.
+    Hit,
 }
 
 /// What the engine did, for `--stats`. Not part of the machine's state.
@@ -131,12 +135,22 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// Runs until `limit` instructions have completed since power-on, or something needs the caller.
     /// `interrupt` is the level of the interrupt line.
     pub fn run(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
+        let stop = self.run_until(bus, limit, interrupt);
+        // What the observer waits for was the end of an instruction that may have been one for other reasons too.
+        if self.cpu.core.observer.limit() <= self.cpu.core.count { Stop::Hit } else { stop }
+    }
+
+    fn run_until(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
         let (mut stuck, mut last) = (0, self.cpu.core.count);
         // Memory may have been written from outside since the last run.
         self.drop_stale();
         loop {
+            let limit = limit.min(self.cpu.core.observer.limit());
             if let Some(stop) = self.pause(limit, interrupt) {
                 return stop;
+            }
+            if self.breakpoint().is_some() {
+                return Stop::Hit;
             }
             let mode = self.cpu.mode();
             if mode.has(Mode::ALIGN) != self.aligned {
@@ -154,7 +168,9 @@ impl<B: Backend<Cpu>> Engine<B> {
             };
             if let Err(fault) = outcome {
                 self.stats.exceptions += 1;
+                self.cpu.core.observer.begin(self.cpu.core.count);
                 interrupt::raise(&mut self.cpu, bus, fault);
+                self.cpu.core.observer.delivered();
             }
             self.drop_stale();
             let attention = std::mem::take(&mut self.cpu.core.leave) | bus.attention();
@@ -197,7 +213,10 @@ impl<B: Backend<Cpu>> Engine<B> {
         let result = self.find_alone(mode).and_then(|id| self.enter(bus, id).map(drop));
         match result {
             Ok(()) => match debug::end_of_instruction(&mut self.cpu, traced) {
-                Some(trap) => Err(trap),
+                Some(trap) => {
+                    self.cpu.core.observer.deliver(self.cpu.core.count);
+                    Err(trap)
+                }
                 None => Ok(()),
             },
             Err(fault) => {
@@ -218,6 +237,10 @@ impl<B: Backend<Cpu>> Engine<B> {
     ) -> Result<(), Exception> {
         let mut id = self.find(mode)?;
         loop {
+            // A walk for the fetch may have written what holds code or is watched.
+            if self.cpu.core.leave {
+                return Ok(());
+            }
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
                 return self.one_by_one(bus, mode, limit);
             }
@@ -225,7 +248,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             if std::mem::take(&mut self.cpu.core.moved) {
                 mode = self.cpu.mode();
             }
-            if self.cpu.core.count >= limit || self.cpu.core.leave {
+            if self.cpu.core.count >= limit || self.cpu.core.leave || self.at_breakpoint() {
                 return Ok(());
             }
             id = match exit {
@@ -242,9 +265,12 @@ impl<B: Backend<Cpu>> Engine<B> {
     fn one_by_one(&mut self, bus: &mut dyn Bus, mode: Mode, limit: u64) -> Result<(), Exception> {
         loop {
             let id = self.find_alone(mode)?;
+            if self.cpu.core.leave {
+                return Ok(());
+            }
             let exit = self.enter(bus, id)?;
             let jumped = matches!(exit, Exit::Chain0 | Exit::Chain1 | Exit::Lookup);
-            if self.cpu.core.count >= limit || self.cpu.core.leave || !jumped {
+            if self.cpu.core.count >= limit || self.cpu.core.leave || !jumped || self.at_breakpoint() {
                 return Ok(());
             }
         }
@@ -453,8 +479,13 @@ impl<B: Backend<Cpu>> Engine<B> {
         Ok(self.cache.second_holds(id, &self.cpu.core.itlb))
     }
 
+    /// Lets block `id` be found by pc; not one that starts at a breakpoint, before which every run has to end.
     fn remember(&mut self, pc: u64, context: u32, id: u32) {
-        let slot = Itlb::slot(self.cpu.fetch_view(), linear_pc(&self.cpu, pc));
+        let linear = linear_pc(&self.cpu, pc);
+        if self.cpu.core.observer.has_breakpoint(linear) {
+            return;
+        }
+        let slot = Itlb::slot(self.cpu.fetch_view(), linear);
         let witness = self.cpu.core.itlb.witness(slot);
         let code = self.backend.entry(&self.cache.blocks[id as usize].code);
         self.cache.remember(pc, context, witness, id, code);

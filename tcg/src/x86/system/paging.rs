@@ -98,6 +98,9 @@ pub fn peek(cpu: &Cpu, addr: u64) -> Option<u64> {
         return Some(addr & 0xffff_ffff);
     }
     let long = s.efer & bits::EFER_LMA != 0;
+    if long && !super::canonical(addr) {
+        return None;
+    }
     let wide = long || s.cr4 & bits::CR4_PAE != 0;
     // Bytes of an entry, bits of an index.
     let (size, step) = if wide { (8, 9) } else { (4, 10) };
@@ -231,6 +234,7 @@ impl Walk {
     fn mark(self, cpu: &mut Cpu, at: u64, entry: u64, marks: u64, size: usize) {
         if entry & marks != marks {
             cpu.core.phys.write(at, size, entry | marks);
+            cpu.observe_physical(at, size as u64);
             cpu.core.leave |= !cpu.core.phys.stale_code.is_empty();
         }
     }

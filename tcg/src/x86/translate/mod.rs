@@ -94,6 +94,10 @@ pub fn translate(
     let mut span = Span { pc, linear, len: 0, wrap, view: cpu.fetch_view() };
     while !l.ended && insns.len() < limit.min(MAX_BLOCK) {
         let ip = pc.wrapping_add(at as u64) & pc_mask(mode);
+        // Whatever jumps or runs on to a breakpoint has to find it at the beginning of a block.
+        if !insns.is_empty() && cpu.core.observer.has_breakpoint(span.linear_of(ip)) {
+            break;
+        }
         let mut insn = decode(&code[at..], ip, mode);
         if let Err(DecoderError::NoMoreBytes) = insn {
             if !insns.is_empty() {

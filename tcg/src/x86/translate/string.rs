@@ -357,10 +357,14 @@ fn slow(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str, to: u64, from: Option<u64>, n:
         return true;
     }
     for at in (0..n).map(|i| i << s.size as u32) {
-        let v = match source {
-            Some(source) => cpu.load_phys(bus, source + at, s.size),
-            None => cpu.reg(gpr::RAX) & s.size.mask(),
+        let v = match (source, from) {
+            (Some(source), Some(from)) => {
+                cpu.observe(from + at, source + at, s.size.bytes().into(), false);
+                cpu.load_phys(bus, source + at, s.size)
+            }
+            _ => cpu.reg(gpr::RAX) & s.size.mask(),
         };
+        cpu.observe(to + at, target + at, s.size.bytes().into(), true);
         cpu.store_phys(bus, target + at, s.size, v);
     }
     true
