@@ -55,11 +55,21 @@ struct Place {
 
 const NOWHERE: Place = Place { page: 0, phys: 0, size: 12, global: false, listed: false, covered: false };
 
+/// What a slot translates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Filled {
+    slot: u16,
+    page: u64,
+    phys: u64,
+    size: u8,
+    global: bool,
+}
+
 /// The translations of an [`Itlb`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contents {
-    /// Slot, linear page, physical page, log2 of the guest's page size, whether it is global.
-    pages: Box<[(u16, u64, u64, u8, bool)]>,
+    /// Every filled slot, ascending.
+    pages: Box<[Filled]>,
     large: LargePages,
 }
 
@@ -169,9 +179,14 @@ impl Itlb {
     #[must_use]
     pub fn contents(&self) -> Contents {
         let filled = self.places.iter().zip(&self.tokens).enumerate();
-        let pages = filled
-            .filter(|(_, (place, token))| **token != 0 || place.covered)
-            .map(|(slot, (p, _))| (slot as u16, p.page, p.phys, p.size, p.global));
+        let pages =
+            filled.filter(|(_, (place, token))| **token != 0 || place.covered).map(|(slot, (p, _))| Filled {
+                slot: slot as u16,
+                page: p.page,
+                phys: p.phys,
+                size: p.size,
+                global: p.global,
+            });
         Contents { pages: pages.collect(), large: self.large }
     }
 
@@ -179,7 +194,7 @@ impl Itlb {
     pub fn set_contents(&mut self, contents: &Contents) {
         self.flush_all();
         self.covers = true;
-        for &(slot, page, phys, size, global) in &contents.pages {
+        for &Filled { slot, page, phys, size, global } in &contents.pages {
             if !global {
                 self.local.push(slot);
             }

@@ -37,6 +37,11 @@ const SIZE_SHIFT: u32 = 4;
 const SIZE: u64 = 63 << SIZE_SHIFT;
 /// The host address is the linear page instead: no access may go fast.
 const SLOW: u64 = 1 << 10;
+/// The page is in [`Tlb::writes`] since writes to it were closed last.
+const NOTED: u64 = 1 << 11;
+
+/// Linear pages written that are noted before nothing is known of them any more.
+const MOST_WRITES: usize = 1 << 16;
 
 /// One cached translation. A tag equals the page's linear address when that access needs no slow path.
 ///
@@ -154,6 +159,10 @@ pub struct Tlb {
     /// Every entry that is global, and maybe others: those marked so.
     global: Vec<(u8, u16)>,
     large: LargePages,
+    /// Linear pages of which a write was translated since the last [`Tlb::take_writes`], some more than once.
+    writes: Vec<u64>,
+    /// There were too many.
+    overflowed: bool,
 }
 
 impl Default for Tlb {
@@ -167,7 +176,14 @@ impl Tlb {
     #[must_use]
     pub fn new() -> Self {
         let views = vec![std::array::from_fn(Entry::empty); VIEWS];
-        Self { views, local: Vec::new(), global: Vec::new(), large: LargePages::default() }
+        Self {
+            views,
+            local: Vec::new(),
+            global: Vec::new(),
+            large: LargePages::default(),
+            writes: Vec::new(),
+            overflowed: false,
+        }
     }
 
     /// The slot that would hold `addr`.
@@ -210,8 +226,48 @@ impl Tlb {
     /// Takes every fast write away; [`Tlb::open_writes`] gives them back one by one.
     pub fn close_writes(&mut self) {
         for &(view, index) in self.local.iter().chain(&self.global) {
-            self.views[view as usize][index as usize].write = invalid(index as usize);
+            let slot = &mut self.views[view as usize][index as usize];
+            slot.write = invalid(index as usize);
+            slot.place &= !NOTED;
         }
+    }
+
+    /// Notes that a write to `addr` was translated, through the entry for it if that is filled.
+    #[inline]
+    pub fn note_write(&mut self, view: usize, addr: u64) {
+        let slot = &mut self.views[view % VIEWS][slot(addr)];
+        if slot.place & NOTED == 0 {
+            if slot.is_of(addr & PAGE_MASK) {
+                slot.place |= NOTED;
+            }
+            self.note_page(addr & PAGE_MASK);
+        }
+    }
+
+    #[cold]
+    fn note_page(&mut self, page: u64) {
+        if self.overflowed {
+            return;
+        }
+        if self.writes.len() >= MOST_WRITES {
+            self.writes.sort_unstable();
+            self.writes.dedup();
+            // Half of the room, or else this would be done again soon.
+            self.overflowed = self.writes.len() > MOST_WRITES / 2;
+        }
+        self.writes.push(page);
+    }
+
+    /// Linear pages of which a write was translated since the last call, ascending; none when there were too many. The caller
+    /// has just closed writes, so that the next one to any page is seen again.
+    pub fn take_writes(&mut self) -> Option<Vec<u64>> {
+        let mut pages = std::mem::take(&mut self.writes);
+        if std::mem::take(&mut self.overflowed) {
+            return None;
+        }
+        pages.sort_unstable();
+        pages.dedup();
+        Some(pages)
     }
 
     /// Asks again for every translation where its reads may go fast: by linear and physical page, for a host address or not.
@@ -233,7 +289,7 @@ impl Tlb {
         let pages = local.chain(global).filter_map(|(view, index, from_local)| {
             let slot = &self.views[view as usize][index as usize];
             let counts = slot.place & SIZE != 0 && (from_local || slot.place & LISTED_LOCAL == 0);
-            counts.then(|| (slot.page(), slot.place & !(LISTED | SLOW), view))
+            counts.then(|| (slot.page(), slot.place & !(LISTED | SLOW | NOTED), view))
         });
         Contents { pages: pages.collect(), large: self.large }
     }
@@ -375,7 +431,8 @@ mod tests {
         assert!(t.entry(2, 0xb_8000).is_of(0xb_8000) && t.entry(2, 0xb_8000).read == invalid(0xb8));
         let mut again = t.contents().pages.to_vec();
         let mut first = before.pages.to_vec();
-        (again.sort_unstable(), first.sort_unstable());
+        again.sort_unstable();
+        first.sort_unstable();
         assert_eq!((again, t.large), (first, before.large));
         t.flush_local();
         assert!(has(&t, 0x1000) && !has(&t, 0x20_0000));

@@ -216,6 +216,7 @@ impl Cpu {
         if e.is_of(addr & PAGE_MASK) && (access == Access::Read || e.writable()) {
             let phys = e.phys() | addr & !PAGE_MASK;
             if access == Access::Write && e.write != addr & PAGE_MASK {
+                self.core.tlb.note_write(view, addr);
                 self.open_writes(view, addr);
             }
             return Ok(phys);
@@ -227,6 +228,9 @@ impl Cpu {
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;
         self.fill(view, addr, phys, access == Access::Write, &t);
+        if access == Access::Write {
+            self.core.tlb.note_write(view, addr);
+        }
         Ok(phys)
     }
 

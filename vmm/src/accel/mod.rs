@@ -96,6 +96,10 @@ pub trait Accelerator {
     /// Linear pages of which instructions may have run since the last call, ascending.
     fn take_executed(&mut self) -> Vec<u64>;
 
+    /// Linear pages written since the last call, ascending; none when they were too many to note. Exact as long as
+    /// [`Accelerator::take_written`] is called just before.
+    fn take_linear_writes(&mut self) -> Option<Vec<u64>>;
+
     /// Number of RAM pages.
     fn pages(&self) -> usize;
 
@@ -130,10 +134,6 @@ pub trait Accelerator {
 
     /// As [`Accelerator::write_physical`] at linear address `addr`, whatever its rights.
     fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize;
-
-    /// The physical address at which the guest's page tables have linear address `addr`, without any effect on the guest;
-    /// `None` where nothing is mapped.
-    fn translate(&self, addr: u64) -> Option<u64>;
 
     /// Measures how long translation takes, from now on, by a clock that counts nanoseconds.
     fn measure(&mut self, clock: fn() -> u64);

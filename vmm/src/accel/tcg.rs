@@ -181,6 +181,10 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         self.engine.cpu.core.itlb.take_executed()
     }
 
+    fn take_linear_writes(&mut self) -> Option<Vec<u64>> {
+        self.engine.cpu.core.tlb.take_writes()
+    }
+
     fn pages(&self) -> usize {
         self.engine.cpu.core.phys.pages()
     }
@@ -225,10 +229,6 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         page_pieces(addr, bytes.len(), |at, piece| {
             self.translate(at).map_or(0, |phys| self.write_physical(phys, &bytes[piece]))
         })
-    }
-
-    fn translate(&self, addr: u64) -> Option<u64> {
-        paging::peek(&self.engine.cpu, addr)
     }
 
     fn measure(&mut self, clock: fn() -> u64) {

@@ -1,7 +1,7 @@
 //! Putting a machine together from what a command line or a recording names.
 
 use super::{
-    PcMachine,
+    Memory, PcMachine,
     clock::Clock,
     digest::{MemoryDigest, OutputDigest},
 };
@@ -70,6 +70,7 @@ impl PcMachine {
             outputs: Vec::new(),
             output_digest: OutputDigest::default(),
             memory_digest: MemoryDigest::new(pages),
+            memory: Memory::default(),
             pam: None,
             firmware_len,
         };

@@ -8,12 +8,13 @@ mod digest;
 mod inspect;
 mod observe;
 mod session;
+mod snapshot;
+mod trace;
 
 pub use build::BuildError;
 pub use clock::NS_PER_INSTRUCTION;
 
 use crate::accel::{Accelerator, Stop as CpuStop};
-use crate::memory::PAGE_SIZE;
 use bus::BoardBus;
 use clock::Clock;
 pub use describe::describe;
@@ -27,6 +28,9 @@ use rrvmm_tcg::{
     x86,
 };
 use serde::Serialize;
+use snapshot::Memory;
+pub use snapshot::Snapshot;
+pub use trace::Trace;
 
 /// A `pc` with one CPU.
 pub struct PcMachine {
@@ -39,6 +43,8 @@ pub struct PcMachine {
     outputs: Vec<Output>,
     output_digest: OutputDigest,
     memory_digest: MemoryDigest,
+    /// What is known of RAM for saving and restoring; derived, not state.
+    memory: Memory,
     /// What the accelerator was last told of the chipset's shadow RAM; derived, not state.
     pam: Option<[PamSegment; 13]>,
     firmware_len: usize,
@@ -51,23 +57,6 @@ pub enum MachineError {
     #[error("the machine's state cannot be encoded")]
     Encode(#[from] rrvmm_replay::codec::CodecError),
 }
-
-/// The whole machine as plain data.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
-    cpu: x86::State,
-    board: PcState,
-    clock: Clock,
-    nmi: bool,
-    ended: Option<EndReason>,
-    output_digest: OutputDigest,
-    /// Non-zero RAM pages by number.
-    pages: Vec<(usize, Box<[u8; 4096]>)>,
-}
-
-/// What happened in a stretch of a run, as far as it is noted.
-#[derive(Clone, Debug)]
-pub struct Trace;
 
 #[derive(Serialize)]
 struct DeviceState<'a> {
@@ -294,39 +283,11 @@ impl Steppable for PcMachine {
     }
 
     fn save(&mut self) -> Snapshot {
-        let pages = (0..self.accel.pages())
-            .filter(|&p| self.accel.page(p).iter().any(|&b| b != 0))
-            .map(|p| (p, Box::new(*self.accel.page(p))))
-            .collect();
-        Snapshot {
-            cpu: self.accel.save(),
-            board: self.board.save(),
-            clock: self.clock,
-            nmi: self.nmi,
-            ended: self.ended,
-            output_digest: self.output_digest,
-            pages,
-        }
+        self.take_snapshot()
     }
 
     fn restore(&mut self, state: &Snapshot) {
-        let mut saved = state.pages.iter().peekable();
-        for page in 0..self.accel.pages() {
-            match saved.next_if(|(p, _)| *p == page) {
-                Some((_, bytes)) => self.accel.set_page(page, bytes),
-                None if self.accel.page(page).iter().any(|&b| b != 0) => {
-                    self.accel.set_page(page, &[0; 4096])
-                }
-                None => {}
-            }
-        }
-        self.board.load(&state.board).expect("a snapshot of this very board fits it");
-        (self.clock, self.nmi, self.ended, self.output_digest) =
-            (state.clock, state.nmi, state.ended, state.output_digest);
-        self.outputs.clear();
-        self.pam = None;
-        self.accel.load(&state.cpu);
-        self.follow_chipset();
+        self.return_to(state);
     }
 
     fn digest(&mut self) -> MachineDigest {
@@ -347,14 +308,14 @@ impl Steppable for PcMachine {
     }
 
     fn trace(&mut self) -> Trace {
-        Trace
+        self.take_trace()
     }
 
-    fn may_hit(&self, _trace: &Trace, stops: &Stops) -> bool {
-        !stops.is_empty()
+    fn may_hit(&self, trace: &Trace, stops: &Stops) -> bool {
+        self.may_have_hit(trace, stops)
     }
 
-    fn weight(state: &Snapshot, _beside: Option<&Snapshot>) -> usize {
-        size_of::<Snapshot>() + state.pages.len() * PAGE_SIZE
+    fn weight(state: &Snapshot, beside: Option<&Snapshot>) -> usize {
+        state.weight(beside)
     }
 }

@@ -31,16 +31,10 @@ impl PcMachine {
     /// up to the first that is not mapped or not RAM.
     #[must_use]
     pub fn read(&self, space: Space, addr: u64, bytes: &mut [u8]) -> usize {
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = addr.wrapping_add(done as u64);
-            let offset = (at % PAGE_SIZE as u64) as usize;
-            let length = (PAGE_SIZE - offset).min(bytes.len() - done);
-            let Some(page) = self.ram_page(space, at) else { break };
-            bytes[done..done + length].copy_from_slice(&self.accel.page(page)[offset..offset + length]);
-            done += length;
+        match space {
+            Space::Linear => self.accel.peek_range(addr, bytes),
+            Space::Physical => self.accel.read_physical(addr, bytes),
         }
-        done
     }
 
     /// Overwrites RAM from `addr` on, as [`PcMachine::read`] finds it; the page tables' permissions do not matter. Gives
@@ -48,18 +42,10 @@ impl PcMachine {
     ///
     /// The machine is no longer where its recording has it.
     pub fn write(&mut self, space: Space, addr: u64, bytes: &[u8]) -> usize {
-        let mut done = 0;
-        while done < bytes.len() {
-            let at = addr.wrapping_add(done as u64);
-            let offset = (at % PAGE_SIZE as u64) as usize;
-            let length = (PAGE_SIZE - offset).min(bytes.len() - done);
-            let Some(page) = self.ram_page(space, at) else { break };
-            let mut contents = *self.accel.page(page);
-            contents[offset..offset + length].copy_from_slice(&bytes[done..done + length]);
-            self.accel.set_page(page, &contents);
-            done += length;
+        match space {
+            Space::Linear => self.accel.poke(addr, bytes),
+            Space::Physical => self.accel.write_physical(addr, bytes),
         }
-        done
     }
 
     /// Takes over a CPU state. Its count of instructions stays.
@@ -70,13 +56,9 @@ impl PcMachine {
         self.accel.load(&State { count, ..state.clone() });
     }
 
-    /// Number of the RAM page that holds the byte at `addr`.
-    fn ram_page(&self, space: Space, addr: u64) -> Option<usize> {
-        let physical = match space {
-            Space::Physical => addr,
-            Space::Linear => self.accel.translate(addr)?,
-        };
-        let frame = physical & !(PAGE_SIZE as u64 - 1);
+    /// Number of the RAM page that holds the byte at physical address `addr`.
+    pub(super) fn ram_page(&self, addr: u64) -> Option<usize> {
+        let frame = addr & !(PAGE_SIZE as u64 - 1);
         let (mut low, mut high) = (0, self.accel.pages());
         while low < high {
             let middle = low + (high - low) / 2;
