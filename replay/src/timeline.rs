@@ -83,6 +83,10 @@ pub struct Timeline<M: Steppable, S> {
     focus: Position,
     /// Where the stretch begins that the machine's trace is of.
     traced_from: Option<Position>,
+    /// What the machine was last told to stop at.
+    stops: M::Stops,
+    /// Whether one of them has just hit behind an instruction, so that the next one is still to be looked at.
+    owing: bool,
     interrupt: Option<Box<dyn FnMut(Position) -> bool>>,
 }
 
@@ -118,6 +122,8 @@ where
             at_arrival: true,
             focus: here,
             traced_from: Some(here),
+            stops: M::Stops::default(),
+            owing: false,
             interrupt: None,
         };
         timeline.checkpoint();
@@ -244,7 +250,9 @@ where
             self.start_for(self.machine.now().position)?;
         }
         self.focus = self.machine.now().position;
-        self.set_stops(stops);
+        if !self.owing || self.stops != *stops {
+            self.set_stops(stops);
+        }
         let way = self.travel(limit, Lay::Trail)?;
         let now = self.machine.now();
         Ok(match way {
@@ -284,6 +292,7 @@ where
 
     fn go_to_mark(&mut self, mark: Mark<M>) -> Result<(), SeamError> {
         self.lose();
+        self.owing = false;
         self.seam.rewind(mark.events)?;
         self.machine.restore(&mark.state);
         // What happened before the mark at its position is not in the trace.

@@ -44,7 +44,8 @@ pub trait Steppable {
     /// What is to be stopped at is looked for at every moment after the one the call begins at, up to and with the one it
     /// ends at. So a hit at `target` is [`Stop::Hit`], not [`Stop::Reached`], and a call that begins where a call, a
     /// [`restore`](Self::restore) or a [`set_stops`](Self::set_stops) left the machine passes what would hit there; unless
-    /// an input or a timer has since put another instruction in its place, which counts. Thus a run cut into calls hits
+    /// an input or a timer has since put another instruction in its place, which counts. After a hit
+    /// [behind](Self::is_behind) an instruction the next one is still to be looked at. Thus a run cut into calls hits
     /// the same as one call, and a second call goes on past a hit.
     ///
     /// # Errors

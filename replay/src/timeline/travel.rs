@@ -1,7 +1,7 @@
 //! How the machine gets from one place of the run to another, and what it leaves on the way.
 
 use super::drive::{DriveError, Step, jump, step};
-use super::steppable::Steppable;
+use super::steppable::{Steppable, Stop};
 use super::{Standing, Timeline};
 use crate::end::EndReason;
 use crate::journal::Cut;
@@ -40,6 +40,8 @@ where
     pub(super) fn set_stops(&mut self, stops: &M::Stops) {
         // Told again even if they are the same: what would hit here is then passed.
         self.machine.set_stops(stops);
+        self.stops.clone_from(stops);
+        self.owing = false;
     }
 
     /// Restores the nearest checkpoint at or before `target`, unless running on from here is nearer.
@@ -75,6 +77,7 @@ where
 
     /// The machine has been put to its first arrival at `at`.
     fn arrived(&mut self, at: Position) {
+        self.owing = false;
         self.traced_from = Some(at);
         self.standing = Standing::Arrival;
         self.at_arrival = true;
@@ -121,6 +124,9 @@ where
 
     /// Runs on from here to `limit`, or to whatever comes first.
     pub(super) fn travel(&mut self, limit: Position, lay: Lay) -> Result<Way<M::Hit>, DriveError<M::Error>> {
+        if let Some(hit) = self.owed()? {
+            return Ok(Way::Hit(hit));
+        }
         loop {
             let here = self.machine.now().position;
             if here >= limit {
@@ -143,6 +149,18 @@ where
                 return Ok(Way::Interrupted);
             }
         }
+    }
+
+    /// What hits before the next instruction, if the machine has just stopped behind one.
+    fn owed(&mut self) -> Result<Option<M::Hit>, DriveError<M::Error>> {
+        if !std::mem::take(&mut self.owing) {
+            return Ok(None);
+        }
+        let here = self.machine.now().position;
+        Ok(match self.machine.run_until(here).map_err(DriveError::Machine)? {
+            Stop::Hit(hit) => Some(hit),
+            Stop::Reached | Stop::Idle | Stop::Ended(_) => None,
+        })
     }
 
     /// Asks whether to stop.
@@ -187,7 +205,10 @@ where
                     jump(&mut self.machine, &mut self.seam, until)?;
                     continue;
                 }
-                Step::Hit(hit) => Way::Hit(hit),
+                Step::Hit(hit) => {
+                    self.owing = M::is_behind(&hit);
+                    Way::Hit(hit)
+                }
                 Step::Ended(reason) => Way::Ended(reason),
                 Step::Cut(cut) => Way::Cut(cut),
             };

@@ -48,7 +48,7 @@ pub struct Toy {
     state: State,
     stops: Places,
     /// The moment whose hits are passed.
-    passed: (Position, u64),
+    passed: Option<(Position, u64)>,
     /// Every place where the machine has been.
     trace: BTreeSet<u64>,
 }
@@ -83,7 +83,7 @@ fn mix(value: u64) -> u64 {
 impl Toy {
     pub fn new(end: u64) -> Self {
         let state = State { now: Stamp::START, value: 1, asleep: false, deadline: None, end, fault: None };
-        let passed = (Position::START, 1);
+        let passed = Some((Position::START, 1));
         Self { state, stops: Places::default(), passed, trace: BTreeSet::new() }
     }
 
@@ -106,7 +106,8 @@ impl Toy {
     }
 
     fn pass(&mut self, stop: Stop<At>) -> Result<Stop<At>, Infallible> {
-        self.passed = self.moment();
+        let is_behind = matches!(stop, Stop::Hit(At::Behind(_)));
+        self.passed = Some(self.moment()).filter(|_| !is_behind);
         Ok(stop)
     }
 
@@ -161,7 +162,7 @@ impl Steppable for Toy {
     fn run_until(&mut self, target: Position) -> Result<Stop<At>, Infallible> {
         loop {
             let is_next = !self.state.asleep && self.state.now.position.count() != self.state.end;
-            if is_next && self.passed != self.moment() && self.stops.before.contains(&self.place()) {
+            if is_next && self.passed != Some(self.moment()) && self.stops.before.contains(&self.place()) {
                 return self.pass(Stop::Hit(At::Before(self.place())));
             }
             if self.state.now.position >= target {
@@ -215,7 +216,7 @@ impl Steppable for Toy {
 
     fn restore(&mut self, state: &State) {
         self.state = state.clone();
-        self.passed = self.moment();
+        self.passed = Some(self.moment());
         self.trace.clear();
     }
 
@@ -231,7 +232,7 @@ impl Steppable for Toy {
 
     fn set_stops(&mut self, stops: &Places) {
         self.stops = stops.clone();
-        self.passed = self.moment();
+        self.passed = Some(self.moment());
     }
 
     fn is_behind(hit: &At) -> bool {
