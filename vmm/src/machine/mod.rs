@@ -149,7 +149,9 @@ impl PcMachine {
                 Some(deadline) => target.min(self.clock.position_of(deadline, now)),
                 None => target,
             };
-            let interrupt = self.board.interrupt_pending() || self.nmi;
+            // An NMI that waits is taken as soon as it can be, which no line says: after IRET, whatever IF is.
+            let stop = if self.nmi { stop.min(Position::from_count(now.count() + 1)) } else { stop };
+            let interrupt = self.board.interrupt_pending();
             let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
             match self.accel.run_until(&mut bus, stop, interrupt) {
                 CpuStop::Shutdown => {
