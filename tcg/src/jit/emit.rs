@@ -64,7 +64,7 @@ pub(super) struct Emit<'a> {
     /// Whether S1 holds a value of the current op.
     pub s1_busy: bool,
     /// Base, index and segment of the access whose TLB entry S1 may still have.
-    pub near: Option<(Reg, Reg, Reg)>,
+    pub near: Option<Mem>,
     /// Memory whose host address is in S0 (zero after a slow path), and its width.
     pub open: Option<(Mem, Size)>,
     /// A temporary that stands for CL.

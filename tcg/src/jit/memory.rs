@@ -97,8 +97,10 @@ impl Emit<'_> {
     /// While S1 still has the entry of the access before, and the address has the same base, that entry is asked alone:
     /// most likely it is the same page. The slow path then looks the right one up.
     pub(super) fn look_up(&mut self, m: &Mem, bytes: u64, tag: i32) -> Miss {
-        let near = (m.base, m.index, m.seg);
-        let again = self.a.watched == (S1, true) && self.near == Some(near);
+        // All but the displacement is the same, and that is a small one: an address that is not canonical is far from the one
+        // before, and must not find an entry by the tag of an empty one.
+        let near = i32::try_from(m.disp as i64).is_ok().then_some(Mem { disp: 0, ..*m });
+        let again = self.a.watched == (S1, true) && near.is_some() && self.near == near;
         if !again {
             self.find_entry();
         }
@@ -106,7 +108,7 @@ impl Emit<'_> {
         let resume = self.a.here();
         self.a.alu(0, Size::Q, S0, Rm::Base(S1, HOST));
         self.a.watched = (S1, true);
-        self.near = Some(near);
+        self.near = near;
         self.exact = 0;
         self.open = None;
         Miss { from, bytes, tag, resume: again.then_some(resume) }

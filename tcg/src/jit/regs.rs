@@ -123,7 +123,7 @@ impl Emit<'_> {
 
     /// `r` is about to have another value: what it points at is elsewhere.
     fn leaves(&mut self, r: Reg) {
-        if self.near.is_some_and(|(base, index, _)| base == r || index == r) {
+        if self.near.is_some_and(|m| m.base == r || m.index == r) {
             self.near = None;
         }
     }

@@ -9,6 +9,7 @@
 
 mod codes;
 mod kind;
+mod neighbours;
 mod observed;
 mod operands;
 mod pair;
