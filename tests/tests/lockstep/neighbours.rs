@@ -59,11 +59,12 @@ fn an_entry_of_another_page_answers_nothing() {
     }
     let far = 1 << 62 | OPPOSITE;
     // The first in 32 bits, the second in 64.
-    both(&code(&[0x67, 0x8b, 0x83], SLOW.wrapping_sub(OPPOSITE), &[0x8b, 0x83], 0), far, 0);
+    let low = 0x1000;
+    both(&code(&[0x67, 0x8b, 0x83], SLOW - low, &[0x8b, 0x83], OPPOSITE - low), 1 << 62 | low, 0);
     // rbx + rcx, then rbx + 8 * rcx.
     let rcx = (far - SLOW) / 7;
     let rest = far - SLOW - 7 * rcx;
-    both(&code(&[0x8b, 0x84, 0x0b], rest, &[0x8b, 0x84, 0xcb], rest), SLOW.wrapping_sub(rcx + rest), rcx);
+    both(&code(&[0x8b, 0x84, 0x0b], 0, &[0x8b, 0x84, 0xcb], rest), SLOW.wrapping_sub(rcx), rcx);
     // Absolute addresses of 64 bits.
     let absolute = |at: u64| [&[0x48, 0xa1][..], &at.to_le_bytes()].concat();
     both(&[absolute(SLOW), absolute(far)].concat(), 0, 0);
