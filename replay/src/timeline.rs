@@ -276,6 +276,17 @@ where
         self.seek(Position::from_count(target))
     }
 
+    /// Does `look`, which may move the timeline, and comes back to this very moment.
+    ///
+    /// # Errors
+    /// The journal cannot be read: the timeline is then somewhere else.
+    pub fn excursion<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> Result<T, SeamError> {
+        let mark = self.mark();
+        let seen = look(self);
+        self.go_to_mark(mark)?;
+        Ok(seen)
+    }
+
     /// Running forwards, the machine has come to `hit`.
     fn stand_at(&mut self, hit: &M::Hit) {
         self.standing = if M::is_behind(hit) { Standing::Arrival } else { Standing::At(hit.clone()) };

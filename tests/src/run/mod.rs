@@ -1,10 +1,12 @@
 //! Runs machines as child processes, rrvmm and QEMU alike, with a time limit, and keeps what they print.
 
+mod debugger;
 mod guest;
 mod interactive;
 mod luck;
 mod process;
 
+pub use debugger::Debugger;
 pub use guest::{Guest, QEMU_CPU, qemu, rrvmm, rrvmm_program};
 pub use interactive::{Script, typed_into_pipe, typed_into_terminal};
 pub use luck::Luck;

@@ -59,4 +59,6 @@ document recorded-events
 recorded-events [FROM [TO]]: inputs, digests and the end, with their positions.
 end
 
+# A monitor command may search the whole recording.
+set remotetimeout 3600
 target remote SOCKET

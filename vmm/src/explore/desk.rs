@@ -30,14 +30,6 @@ impl Progress {
         self.quit.load(Ordering::Relaxed)
             || (current != 0 && self.unwanted.load(Ordering::Relaxed) >= current)
     }
-
-    /// Does something that must be done whole.
-    pub(super) fn uninterrupted<R>(&self, work: impl FnOnce() -> R) -> R {
-        let current = self.current.swap(0, Ordering::Relaxed);
-        let done = work();
-        self.current.store(current, Ordering::Relaxed);
-        done
-    }
 }
 
 type Work = Box<dyn FnOnce(&mut Explorer) + Send>;

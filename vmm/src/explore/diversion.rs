@@ -5,11 +5,12 @@ use rrvmm_replay::timeline::{Step, jump, step};
 use rrvmm_replay::{EndReason, Position, Stamp, Steppable, Unrecorded};
 use rrvmm_tcg::stops::Stops;
 
-use super::machine::{Explored, ExploredError};
+use super::machine::Explored;
 use super::motion::Halt;
 use super::{ExploreError, Explorer};
-use crate::session::SessionError;
-use rrvmm_replay::timeline::DriveError;
+
+/// Instructions between two looks at whether someone wants to interrupt: a few milliseconds.
+const SLICE: u64 = 1 << 21;
 
 /// A run of its own that began at a moment of the recorded one.
 pub(super) struct Diversion {
@@ -60,7 +61,7 @@ impl Explorer {
         }
         let machine = self.timeline.machine_mut();
         machine.set_stops(stops);
-        let halt = run(machine, limit);
+        let halt = run(machine, limit, || self.progress.is_interrupted());
         machine.set_stops(&Stops::default());
         if let Ok(Halt::Ended(reason)) = halt {
             diversion.ended = Some(reason);
@@ -69,20 +70,27 @@ impl Explorer {
     }
 }
 
-fn run(machine: &mut Explored, limit: Position) -> Result<Halt, ExploreError> {
+/// Runs to `limit`, in slices between which `is_interrupted` is asked.
+fn run(
+    machine: &mut Explored,
+    limit: Position,
+    is_interrupted: impl Fn() -> bool,
+) -> Result<Halt, ExploreError> {
     let mut seam = Unrecorded::<Input>::new();
     loop {
-        match step(machine, &mut seam, limit) {
-            Ok(Step::Digested { .. }) => {}
-            Ok(Step::Reached) => return Ok(Halt::Reached),
-            Ok(Step::Hit(hit)) => return Ok(Halt::Hit(hit)),
-            Ok(Step::Ended(reason)) => return Ok(Halt::Ended(reason)),
+        let slice = Position::from_count(machine.now().position.count().saturating_add(SLICE));
+        match step(machine, &mut seam, slice.min(limit))? {
+            Step::Reached if machine.now().position >= limit => return Ok(Halt::Reached),
+            Step::Reached | Step::Digested { .. } => {}
+            Step::Hit(hit) => return Ok(Halt::Hit(hit)),
+            Step::Ended(reason) => return Ok(Halt::Ended(reason)),
             // Nobody can wake it: there are no inputs here.
-            Ok(Step::Idle { until: None }) => return Ok(Halt::Ended(EndReason::HaltedForever)),
-            Ok(Step::Idle { until }) => jump(machine, &mut seam, until).map_err(SessionError::from)?,
-            Ok(Step::Cut(_)) => unreachable!("nothing is recorded here"),
-            Err(DriveError::Machine(ExploredError::Interrupted)) => return Ok(Halt::Interrupted),
-            Err(error) => return Err(error.into()),
+            Step::Idle { until: None } => return Ok(Halt::Ended(EndReason::HaltedForever)),
+            Step::Idle { until } => jump(machine, &mut seam, until)?,
+            Step::Cut(_) => unreachable!("nothing is recorded here"),
+        }
+        if is_interrupted() {
+            return Ok(Halt::Interrupted);
         }
     }
 }

@@ -1,8 +1,7 @@
-use rrvmm_replay::JournalError;
 use rrvmm_replay::timeline::DriveError;
+use rrvmm_replay::{JournalError, SeamError};
 
-use super::machine::ExploredError;
-use crate::machine::BuildError;
+use crate::machine::{BuildError, MachineError};
 use crate::session::SessionError;
 
 /// Why a recording cannot be explored, or not any further.
@@ -22,8 +21,14 @@ impl From<JournalError> for ExploreError {
     }
 }
 
-impl From<DriveError<ExploredError>> for ExploreError {
-    fn from(error: DriveError<ExploredError>) -> Self {
+impl From<SeamError> for ExploreError {
+    fn from(error: SeamError) -> Self {
+        SessionError::from(error).into()
+    }
+}
+
+impl From<DriveError<MachineError>> for ExploreError {
+    fn from(error: DriveError<MachineError>) -> Self {
         SessionError::from(error).into()
     }
 }

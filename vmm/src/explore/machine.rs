@@ -1,31 +1,13 @@
-//! The machine as the timeline of an explorer moves it: interruptible, and heard only once.
-
-use std::sync::Arc;
+//! The machine as the timeline of an explorer moves it: what it sends out is heard only once.
 
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::{Admitted, MachineDigest, Position, Stamp, Steppable, Stop, VirtualTime};
 
-use super::desk::Progress;
 use crate::machine::{MachineError, PcMachine};
 
-/// Instructions between two looks at whether someone wants to interrupt: a few milliseconds.
-const SLICE: u64 = 1 << 20;
-
-/// What can go wrong below the guest, or above it.
-#[derive(Debug, thiserror::Error)]
-pub enum ExploredError {
-    /// The machine.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-    /// Someone interrupted the motion. The machine stands at a moment of the run.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-/// A [`PcMachine`] that can be interrupted, and whose outputs are kept only when it gets further than ever before.
+/// A [`PcMachine`] whose outputs are kept only when it gets further than ever before.
 pub struct Explored {
     machine: PcMachine,
-    progress: Arc<Progress>,
     /// The latest moment reached on the recorded run.
     frontier: Stamp,
     fresh: Vec<Output>,
@@ -34,9 +16,9 @@ pub struct Explored {
 }
 
 impl Explored {
-    pub(super) fn new(machine: PcMachine, progress: Arc<Progress>) -> Self {
+    pub(super) fn new(machine: PcMachine) -> Self {
         let frontier = machine.now();
-        Self { machine, progress, frontier, fresh: Vec::new(), diverted: false }
+        Self { machine, frontier, fresh: Vec::new(), diverted: false }
     }
 
     /// The machine itself.
@@ -62,7 +44,6 @@ impl Explored {
     /// Keeps what the machine has sent out since the last time, if it has never been here.
     fn hear(&mut self) {
         let now = self.machine.now();
-        self.progress.reached(now.position);
         if self.diverted || now <= self.frontier {
             self.machine.drain_outputs(&mut Vec::new());
         } else {
@@ -75,7 +56,7 @@ impl Explored {
 impl Steppable for Explored {
     type Input = Input;
     type Snapshot = <PcMachine as Steppable>::Snapshot;
-    type Error = ExploredError;
+    type Error = MachineError;
     type Stops = <PcMachine as Steppable>::Stops;
     type Hit = <PcMachine as Steppable>::Hit;
     type Trace = <PcMachine as Steppable>::Trace;
@@ -84,24 +65,19 @@ impl Steppable for Explored {
         self.machine.now()
     }
 
-    fn run_until(&mut self, target: Position) -> Result<Stop<Self::Hit>, ExploredError> {
-        loop {
-            let here = self.machine.now().position;
-            let mut next = target.min(Position::from_count(here.count().saturating_add(SLICE)));
-            // What comes before the frontier has been heard, what comes after it not yet.
-            if here < self.frontier.position && !self.diverted {
-                next = next.min(self.frontier.position);
-            }
-            let stop = self.machine.run_until(next)?;
+    fn run_until(&mut self, target: Position) -> Result<Stop<Self::Hit>, MachineError> {
+        let here = self.machine.now().position;
+        // What comes before the frontier has been heard, what comes after it not yet.
+        if here < self.frontier.position && self.frontier.position < target && !self.diverted {
+            let stop = self.machine.run_until(self.frontier.position)?;
             self.hear();
-            if stop != Stop::Reached || next >= target {
+            if stop != Stop::Reached {
                 return Ok(stop);
             }
-            // On the recorded run the timeline asks.
-            if self.diverted && self.progress.is_interrupted() {
-                return Err(ExploredError::Interrupted);
-            }
         }
+        let stop = self.machine.run_until(target)?;
+        self.hear();
+        Ok(stop)
     }
 
     fn is_idle(&self) -> bool {
@@ -112,14 +88,14 @@ impl Steppable for Explored {
         self.machine.next_deadline()
     }
 
-    fn idle_until(&mut self, time: VirtualTime) -> Result<(), ExploredError> {
+    fn idle_until(&mut self, time: VirtualTime) -> Result<(), MachineError> {
         self.machine.idle_until(time)?;
         self.hear();
         Ok(())
     }
 
-    fn admit(&mut self, input: Admitted<Input>) -> Result<(), ExploredError> {
-        Ok(self.machine.admit(input)?)
+    fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
+        self.machine.admit(input)
     }
 
     fn save(&mut self) -> Self::Snapshot {

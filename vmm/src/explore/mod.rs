@@ -8,6 +8,7 @@
 //! on: the machine runs on from the changed state by itself, without inputs, until someone goes back in time, goes to a
 //! position or asks for the recording; then it is again where the diversion began.
 
+mod changes;
 mod command;
 mod desk;
 mod diversion;
@@ -35,7 +36,7 @@ use crate::session::{Recording, Setup};
 pub use command::{Answer, HELP};
 pub use desk::{Desk, Gone, Handle, Ticket};
 pub use error::ExploreError;
-pub use machine::{Explored, ExploredError};
+pub use machine::Explored;
 pub use motion::Halt;
 pub use parse::{parse_address, parse_position, parse_range};
 pub use queries::Written;
@@ -91,10 +92,12 @@ impl Explorer {
         let (manifest, summary) = (recording.manifest().clone(), recording.summary().clone());
         let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
         let progress = Arc::new(Progress::default());
-        let machine = Explored::new(machine, Arc::clone(&progress));
-        let mut timeline = Timeline::new(machine, recording.into_seam());
+        let mut timeline = Timeline::new(Explored::new(machine), recording.into_seam());
         let asked = Arc::clone(&progress);
-        timeline.interrupt_by(Box::new(move |_| asked.is_interrupted()));
+        timeline.interrupt_by(Box::new(move |position| {
+            asked.reached(position);
+            asked.is_interrupted()
+        }));
         Ok(Self {
             timeline,
             journal,
@@ -155,6 +158,12 @@ impl Explorer {
     /// What the user must know, since the last call: diversions begun and ended.
     pub fn take_notices(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notices)
+    }
+
+    /// Whether whoever ordered the work in hand no longer wants it.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.progress.is_interrupted()
     }
 
     fn machine(&self) -> &PcMachine {

@@ -3,11 +3,10 @@
 use std::ops::Range;
 
 use rrvmm_replay::journal::Cut;
-use rrvmm_replay::timeline::{Back, DriveError, Ran, Seek};
+use rrvmm_replay::timeline::{Back, Ran, Seek};
 use rrvmm_replay::{EndReason, Position};
 use rrvmm_tcg::stops::{Hit, Stops};
 
-use super::machine::ExploredError;
 use super::{ExploreError, Explorer};
 
 /// Why a motion has stopped.
@@ -29,8 +28,6 @@ pub enum Halt {
     Returned,
 }
 
-type Moved = Result<Halt, DriveError<ExploredError>>;
-
 impl Explorer {
     /// Goes to `target`, or to the end of the recording if that comes first. Ends a diversion.
     ///
@@ -38,8 +35,7 @@ impl Explorer {
     /// The recording cannot be read, the machine fails, or the run is not the recorded one.
     pub fn go_to(&mut self, target: Position) -> Result<Halt, ExploreError> {
         self.return_to_recording();
-        let moved = self.seek(target);
-        settle(moved)
+        self.seek(target)
     }
 
     /// Executes `count` instructions, unless something of `stops` comes first.
@@ -61,7 +57,7 @@ impl Explorer {
             if halt != Halt::Reached || !range.contains(&self.machine().linear_pc()) {
                 return Ok(halt);
             }
-            if self.progress.is_interrupted() {
+            if self.is_interrupted() {
                 return Ok(Halt::Interrupted);
             }
         }
@@ -94,11 +90,18 @@ impl Explorer {
             return Ok(Halt::Returned);
         }
         let here = self.position().count();
-        let moved = self.seek(Position::from_count(here.saturating_sub(count)));
-        if here < count {
-            return settle(moved.map(|_| Halt::Start));
+        let mut count = count;
+        if count > 0 && !self.timeline.is_at_arrival() {
+            // What has happened since the arrival here (a fault, an interrupt) is one step if the CPU shows it.
+            let now = self.cpu();
+            let halt = self.seek(Position::from_count(here))?;
+            if halt == Halt::Interrupted {
+                return Ok(halt);
+            }
+            count -= u64::from(now != self.cpu());
         }
-        settle(moved)
+        let halt = self.seek(Position::from_count(here.saturating_sub(count)))?;
+        Ok(if here < count && halt == Halt::Reached { Halt::Start } else { halt })
     }
 
     /// Goes back to the last moment before this one at which something of `stops` is hit, or to the beginning. On a
@@ -117,27 +120,12 @@ impl Explorer {
         })
     }
 
-    /// Goes to `home`, interrupted or not: whoever went looking from there must come back.
-    pub(super) fn go_back_to(&mut self, home: Position) -> Result<(), ExploreError> {
-        let progress = std::sync::Arc::clone(&self.progress);
-        let _ = progress.uninterrupted(|| self.seek(home))?;
-        Ok(())
-    }
-
-    fn seek(&mut self, target: Position) -> Moved {
+    fn seek(&mut self, target: Position) -> Result<Halt, ExploreError> {
         Ok(match self.timeline.seek(target)? {
             Seek::Reached(_) => Halt::Reached,
             Seek::Ended(_, reason) => Halt::Ended(reason),
             Seek::Cut(_, cut) => Halt::Cut(cut),
             Seek::Interrupted(_) => Halt::Interrupted,
         })
-    }
-}
-
-/// An interruption is no error to whoever interrupted.
-fn settle(moved: Moved) -> Result<Halt, ExploreError> {
-    match moved {
-        Err(DriveError::Machine(ExploredError::Interrupted)) => Ok(Halt::Interrupted),
-        other => Ok(other?),
     }
 }

@@ -1,10 +1,12 @@
 //! Questions about the past.
 
 use rrvmm_replay::Position;
+use rrvmm_replay::timeline::{Back, DriveError};
 use rrvmm_tcg::stops::{Access, Hit, Space, Stops, Watch};
 
-use super::motion::Halt;
 use super::{ExploreError, Explorer};
+use crate::diverge::Inspect as _;
+use crate::machine::MachineError;
 use crate::memory::PAGE_SIZE;
 
 /// A write that was found.
@@ -28,22 +30,18 @@ impl Explorer {
     /// As [`Explorer::go_to`].
     pub fn last_write(&mut self, space: Space, addr: u64, len: u64) -> Result<Option<Written>, ExploreError> {
         self.return_to_recording();
-        let here = self.position();
         let stops = Stops { watchpoints: self.watches(space, addr, len), ..Stops::default() };
-        let found = match self.run_back(&stops)? {
-            Halt::Hit(Hit::Watch { addr, len, .. }) => {
-                Some(Written { at: self.position(), instruction: self.instruction(), addr, len })
-            }
-            Halt::Hit(Hit::Breakpoint { .. })
-            | Halt::Reached
-            | Halt::Start
-            | Halt::Ended(_)
-            | Halt::Cut(_)
-            | Halt::Interrupted
-            | Halt::Returned => None,
-        };
-        self.go_back_to(here)?;
-        Ok(found)
+        let found = self.timeline.excursion(|timeline| {
+            let back = timeline.reverse_continue(&stops, Position::START)?;
+            Ok(match back {
+                Back::Hit(at, Hit::Watch { addr, len, .. }) => {
+                    let instruction = timeline.machine().inner().instruction();
+                    Some(Written { at: at.position, instruction, addr, len })
+                }
+                Back::Hit(_, Hit::Breakpoint { .. }) | Back::Start(_) | Back::Interrupted(_) => None,
+            })
+        })?;
+        found.map_err(|error: DriveError<MachineError>| error.into())
     }
 
     /// Watches of writes to a range. A linear one is resolved as the page tables have it here, since another process may have

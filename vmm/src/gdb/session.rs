@@ -60,8 +60,16 @@ pub(super) fn serve(stream: &Stream, handle: &Handle) -> Result<Left, SessionEnd
     let reader = stream.try_clone()?;
     let from_gdb = events.clone();
     let reading = thread::spawn(move || listen(reader, &from_gdb));
-    let mut session =
-        Session { handle, events, heard, bytes: VecDeque::new(), closed: false, ticket: None, halted: None };
+    let mut session = Session {
+        handle,
+        events,
+        heard,
+        bytes: VecDeque::new(),
+        frame: Frame::Outside,
+        closed: false,
+        ticket: None,
+        halted: None,
+    };
     let left = session.run(Packets::new(stream.try_clone()?));
     if let Some(ticket) = session.ticket.take() {
         ticket.interrupt();
@@ -88,12 +96,38 @@ fn listen(mut stream: Stream, events: &Sender<Event>) {
     }
 }
 
+/// Where in a packet the next byte is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frame {
+    Outside,
+    Body,
+    /// So many digits of the checksum are still to come.
+    Checksum(u8),
+}
+
+impl Frame {
+    /// Takes note of `byte`. Whether it asks for the last packet again, which gdb does when an answer takes it too long: on
+    /// a connection that loses nothing, the answer is on its way.
+    fn is_needless(&mut self, byte: u8) -> bool {
+        *self = match (*self, byte) {
+            (Frame::Outside, b'-') => return true,
+            (Frame::Outside, b'$') => Frame::Body,
+            (Frame::Body, b'#') => Frame::Checksum(2),
+            (Frame::Checksum(2), _) => Frame::Checksum(1),
+            (Frame::Checksum(_), _) => Frame::Outside,
+            (frame, _) => frame,
+        };
+        false
+    }
+}
+
 struct Session<'a> {
     handle: &'a Handle,
     events: Sender<Event>,
     heard: Receiver<Event>,
     /// From gdb, not yet looked at.
     bytes: VecDeque<u8>,
+    frame: Frame,
     closed: bool,
     /// The motion in hand.
     ticket: Option<Ticket>,
@@ -163,6 +197,9 @@ impl Session<'_> {
     fn next(&mut self) -> Next {
         loop {
             if let Some(byte) = self.bytes.pop_front() {
+                if self.frame.is_needless(byte) {
+                    continue;
+                }
                 return Next::Byte(byte);
             }
             if let Some(halted) = self.halted.take() {
@@ -184,10 +221,10 @@ impl Session<'_> {
         let (events, stops) = (self.events.clone(), wanted.stops());
         self.handle.begin(move |explorer: &mut Explorer| {
             let halt = match motion {
-                Motion::Continue => explorer.run(None, &stops),
+                Motion::Continue => explorer.run_to_change(&stops),
                 Motion::Step => explorer.step(1, &stops),
                 Motion::StepOutOf(range) => explorer.step_out_of(range, &stops),
-                Motion::ReverseContinue => explorer.run_back(&stops),
+                Motion::ReverseContinue => explorer.run_back_to_change(&stops),
                 Motion::ReverseStep => explorer.step_back(1),
             };
             let notices = explorer.take_notices();

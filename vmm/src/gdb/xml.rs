@@ -81,6 +81,10 @@ pub(super) fn describe(layout: Layout) -> String {
     );
     let _ = writeln!(xml, "<architecture>{}</architecture>", layout.architecture());
     for feature in Feature::ALL {
+        // gdb refuses a feature that it knows and that lacks its registers.
+        if layout.rows().iter().all(|row| row.feature != feature) {
+            continue;
+        }
         let _ = writeln!(xml, "<feature name=\"{}\">", feature.name());
         types(&mut xml, feature, layout);
         for row in layout.rows().iter().filter(|row| row.feature == feature) {
