@@ -34,8 +34,8 @@ fn what_save_and_restore_cost_in_a_boot() {
     let guest = Guest::linux(&directory.join("vmlinuz"), &directory.join("initrd.gz"));
     let mut m = machine(&guest, TcgEngine::Jit);
     let start = Instant::now();
-    to(&mut m, 500_000_000);
-    println!("to 0.5 G in {:.2} s", start.elapsed().as_secs_f64());
+    to(&mut m, 200_000_000);
+    println!("to 0.2 G in {:.2} s", start.elapsed().as_secs_f64());
     let timed = |times: &mut Vec<f64>, start: Instant| times.push(start.elapsed().as_secs_f64() * 1e6);
     let start = Instant::now();
     let mut first = m.save();
@@ -93,20 +93,57 @@ fn what_save_and_restore_cost_in_a_boot() {
         timed(&mut times, start);
     }
     println!("a watchpoint set and cleared: {}", spread(times));
-    for interval in [1u64 << 20, 1 << 23, 1 << 25] {
-        let from = m.now().position.count();
-        let (mut executed, mut all) = (Vec::new(), 0.0);
-        for n in 1..=8 {
+    for interval in [1u64 << 16, 1 << 19, 1 << 22] {
+        let (mut plain, mut traced, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..16 {
+            let from = m.now().position.count();
             let start = Instant::now();
-            to(&mut m, from + n * interval / 2);
-            m.save();
-            executed.push(format!("{:.0?}", m.trace()).len() as f64);
-            all += start.elapsed().as_secs_f64();
+            to(&mut m, from + interval);
+            timed(&mut plain, start);
+            m.trace();
+            let start = Instant::now();
+            to(&mut m, from + 2 * interval);
+            timed(&mut traced, start);
+            let start = Instant::now();
+            m.trace();
+            timed(&mut alone, start);
         }
         println!(
-            "{} instructions with a save and a trace each: {:.0} M/s",
-            interval / 2,
-            (4 * interval) as f64 / all / 1e6
+            "{interval}: run {}; after a trace {}; the trace {}",
+            spread(plain),
+            spread(traced),
+            spread(alone)
+        );
+    }
+    let distance = 1 << 22;
+    for on in [Access::Write, Access::Any] {
+        let (mut plain, mut watched, mut hits) = (Vec::new(), Vec::new(), 0);
+        for _ in 0..16 {
+            let (from, stack) = (m.now().position.count(), m.cpu().regs[4]);
+            let state = m.save();
+            let start = Instant::now();
+            to(&mut m, from + distance);
+            timed(&mut plain, start);
+            m.restore(&state);
+            let watch = Watch { space: Space::Linear, addr: stack & !0xfff, len: 8, on };
+            m.set_stops(&Stops { watchpoints: vec![watch], ..Stops::default() });
+            let start = Instant::now();
+            let end = Position::from_count(from + distance);
+            while m.now().position < end {
+                match m.run_until(end).unwrap() {
+                    Stop::Idle => m.idle_until(m.next_deadline().unwrap()).unwrap(),
+                    Stop::Hit(_) => hits += 1,
+                    Stop::Ended(reason) => panic!("{reason}"),
+                    Stop::Reached => {}
+                }
+            }
+            timed(&mut watched, start);
+            m.set_stops(&Stops::default());
+        }
+        println!(
+            "{distance}: run {}; a place near the stack watched {}, {hits} hits",
+            spread(plain),
+            spread(watched)
         );
     }
 }
