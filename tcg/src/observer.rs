@@ -74,14 +74,18 @@ impl Observer {
         !self.watches.is_empty()
     }
 
-    /// Whether accesses to the linear page `page`, which is the physical page `phys`, have to be looked at.
+    /// Whether loads from the linear page `page`, which is the physical page `phys`, have to be looked at.
     #[inline]
     #[must_use]
-    pub fn watches_page(&self, page: u64, phys: u64) -> bool {
-        self.watches.iter().any(|w| {
-            let start = if w.space == Space::Linear { page } else { phys };
-            overlap(w, start & PAGE_MASK, PAGE)
-        })
+    pub fn watches_loads(&self, page: u64, phys: u64) -> bool {
+        self.watches.iter().any(|w| w.on.reads() && has_bytes_in(w, page, phys))
+    }
+
+    /// As [`Observer::watches_loads`], for loads or stores.
+    #[inline]
+    #[must_use]
+    pub fn watches_any(&self, page: u64, phys: u64) -> bool {
+        self.watches.iter().any(|w| has_bytes_in(w, page, phys))
     }
 
     /// Notes an access to `len` bytes at linear address `linear`, if it has one, and physical address `phys`, by the
@@ -149,6 +153,12 @@ impl Observer {
     }
 }
 
+/// Whether any of `w`'s bytes is in the linear page `page` or the physical page `phys`.
+fn has_bytes_in(w: &Watch, page: u64, phys: u64) -> bool {
+    let start = if w.space == Space::Linear { page } else { phys };
+    overlap(w, start & PAGE_MASK, PAGE)
+}
+
 /// Whether the `len` bytes at `addr` have any of `w`'s.
 fn overlap(w: &Watch, addr: u64, len: u64) -> bool {
     addr.wrapping_sub(w.addr) < w.len || w.addr.wrapping_sub(addr) < len
@@ -170,8 +180,9 @@ mod tests {
     #[test]
     fn pages_with_any_watched_byte_are_watched() {
         let o = watching(Access::Write);
-        assert!(o.watches_page(0x1000, 0) && o.watches_page(0x2000, 0) && !o.watches_page(0x3000, 0));
-        assert!(o.watches_page(0x7000, 0x8000) && !o.watches_page(0x7000, 0x9000));
+        assert!(o.watches_any(0x1000, 0) && o.watches_any(0x2000, 0) && !o.watches_any(0x3000, 0));
+        assert!(o.watches_any(0x7000, 0x8000) && !o.watches_any(0x7000, 0x9000));
+        assert!(!o.watches_loads(0x1000, 0x8000) && watching(Access::Read).watches_loads(0x1000, 0));
     }
 
     #[test]

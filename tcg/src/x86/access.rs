@@ -253,7 +253,7 @@ impl Cpu {
     /// an observer watches it.
     fn open_writes(&mut self, view: usize, addr: u64) {
         let phys = self.core.tlb.entry(view, addr).phys();
-        if self.core.observer.watches_page(addr, phys) {
+        if self.core.observer.watches_any(addr, phys) {
             return;
         }
         let (read, write) = (self.core.phys.page_for_read(phys), self.core.phys.page_for_write(phys));
@@ -451,7 +451,7 @@ impl Cpu {
 /// The host address at which reads of linear page `page`, which is the physical page `phys`, may go fast.
 #[inline]
 fn fast_reads(map: &PhysMap, observer: &Observer, page: u64, phys: u64) -> Option<u64> {
-    map.page_for_read(phys).filter(|_| !observer.watches_page(page, phys)).map(|p| p.host as u64)
+    map.page_for_read(phys).filter(|_| !observer.watches_loads(page, phys)).map(|p| p.host as u64)
 }
 
 /// Splits a device access into pieces the bus can take: within aligned eight-byte words, power-of-two sizes, aligned.

@@ -1,10 +1,10 @@
 //! What moving through a Linux boot costs. Measurements, not run unless asked for.
 
-use crate::drive::machine;
+use crate::drive::{drive, machine};
 use rrvmm::{accel::TcgEngine, machine::PcMachine};
 use rrvmm_replay::{Position, Steppable, Stop};
 use rrvmm_tcg::stops::{Access, Space, Stops, Watch};
-use rrvmm_tests::run::Guest;
+use rrvmm_tests::run::{Guest, Luck};
 use std::{path::PathBuf, time::Instant};
 
 fn to(machine: &mut PcMachine, position: u64) {
@@ -25,13 +25,51 @@ fn spread(mut times: Vec<f64>) -> String {
 }
 
 /// `BOOT=DIRECTORY` has `vmlinuz` and `initrd.gz`.
+fn guest() -> Option<Guest> {
+    let Some(directory) = std::env::var_os("BOOT").map(PathBuf::from) else {
+        rrvmm_tests::run::skipped("a Linux boot with stops", "BOOT names no guest");
+        return None;
+    };
+    Some(Guest::linux(&directory.join("vmlinuz"), &directory.join("initrd.gz")))
+}
+
+#[test]
+#[ignore = "takes a guest and a minute"]
+fn a_boot_runs_the_same_with_stops_and_on_ways_back() {
+    const END: u64 = 400_000_000;
+    let Some(guest) = guest() else { return };
+    let plain = drive(&guest, TcgEngine::Jit, END, &Stops::default(), None);
+    let mut luck = Luck::new();
+    println!("seed {:#x}", luck.seed());
+    for _ in 0..4 {
+        let mut stops = Stops::default();
+        let mut m = machine(&guest, TcgEngine::Jit);
+        let mut at = 0;
+        while at < END / 2 {
+            at += luck.below(60_000_000);
+            to(&mut m, at);
+            stops.breakpoints.insert(m.linear_pc());
+            let stack = m.cpu().regs[4].wrapping_sub(luck.below(64));
+            let addr = luck.of(&[stack, m.linear_pc(), m.cpu().regs[7]]);
+            let (len, on) = (luck.of(&[1, 8, 64]), luck.of(&[Access::Write, Access::Any]));
+            if let (Some(phys), true) = (m.translate(addr), luck.once_in(2)) {
+                stops.watchpoints.push(Watch { space: Space::Physical, addr: phys, len, on });
+            } else {
+                stops.watchpoints.push(Watch { space: Space::Linear, addr, len, on });
+            }
+        }
+        for jumps in [None, Some(luck.bits())] {
+            let run = drive(&guest, TcgEngine::Jit, END, &stops, jumps);
+            println!("{} hits to {}, back and forth: {}", run.hits.len(), run.watched_to, jumps.is_some());
+            assert!(run.digests == plain.digests && run.end == plain.end, "{stops:x?}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "measures"]
 fn what_save_and_restore_cost_in_a_boot() {
-    let Some(directory) = std::env::var_os("BOOT").map(PathBuf::from) else {
-        return rrvmm_tests::run::skipped("the measurement of save and restore", "BOOT names no guest");
-    };
-    let guest = Guest::linux(&directory.join("vmlinuz"), &directory.join("initrd.gz"));
+    let Some(guest) = guest() else { return };
     let mut m = machine(&guest, TcgEngine::Jit);
     let start = Instant::now();
     to(&mut m, 200_000_000);

@@ -7,8 +7,8 @@ use rrvmm_tcg::stops::{Hit, Stops};
 use rrvmm_tests::run::{Guest, Luck};
 use std::fs;
 
-/// Most stops of one run.
-const MOST_HITS: usize = 3000;
+/// Most stops between two digests; then there are none up to the second.
+const MOST_HITS: usize = 1000;
 
 /// A run.
 pub struct Driven {
@@ -56,7 +56,7 @@ pub fn step(machine: &mut PcMachine) -> bool {
 }
 
 /// Runs to `target`. Digests are due at the positions that `due` goes through.
-fn run(machine: &mut PcMachine, target: Position, due: &mut Due, driven: &mut Driven, jump: &mut Jumps) {
+fn run(machine: &mut PcMachine, target: Position, due: &mut Due<'_>, driven: &mut Driven, jump: &mut Jumps) {
     while machine.now().position < target && driven.end.is_none() {
         let next = target.min(due.next);
         match machine.run_until(next).unwrap() {
@@ -77,7 +77,8 @@ fn run(machine: &mut PcMachine, target: Position, due: &mut Due, driven: &mut Dr
                 if !jump.at_breakpoints || matches!(hit, Hit::Breakpoint { .. }) {
                     jump.there_and_back(machine);
                 }
-                if driven.hits.len() >= MOST_HITS {
+                due.hits += 1;
+                if due.hits >= MOST_HITS {
                     machine.set_stops(&Stops::default());
                     driven.watched_to = driven.watched_to.min(place.0);
                 }
@@ -86,13 +87,18 @@ fn run(machine: &mut PcMachine, target: Position, due: &mut Due, driven: &mut Dr
         if machine.now().position == due.next {
             driven.digests.push((due.next, machine.digest()));
             due.next = Position::from_count(due.next.count() * 2);
+            if std::mem::take(&mut due.hits) >= MOST_HITS {
+                machine.set_stops(due.stops);
+            }
         }
     }
 }
 
-/// When the next digest is due.
-struct Due {
+/// When the next digest is due, and what happens until then.
+struct Due<'a> {
     next: Position,
+    hits: usize,
+    stops: &'a Stops,
 }
 
 /// Runs on from a place now and then, and goes back to it.
@@ -134,7 +140,7 @@ pub fn drive(guest: &Guest, engine: TcgEngine, end: u64, stops: &Stops, jumps: O
     machine.set_stops(stops);
     let mut driven = Driven { hits: Vec::new(), digests: Vec::new(), end: None, watched_to: u64::MAX };
     let mut jumps = Jumps { luck: jumps.map(Luck::seeded), at_breakpoints: !stops.breakpoints.is_empty() };
-    let mut due = Due { next: Position::from_count(1 << 16) };
+    let mut due = Due { next: Position::from_count(1 << 16), hits: 0, stops };
     run(&mut machine, Position::from_count(end), &mut due, &mut driven, &mut jumps);
     driven.digests.push((machine.now().position, machine.digest()));
     driven
