@@ -88,8 +88,11 @@ impl<T> Checkpoints<T> {
             (gap > policy.needless_gap(distance), (u128::from(gap) << 32) / u128::from(scale))
         };
         let inner = positions.windows(3).map(|w| (w[1], w[2] - w[0]));
-        // The last one leaves the way from its neighbour to the present.
-        let last = positions.windows(2).last().map(|w| (w[1], w[1].max(now.count()) - w[0]));
+        // The last one leaves the way from its neighbour to the present; or to whatever comes after it, as far again.
+        let last = positions.windows(2).last().map(|w| {
+            let reach = (w[1] - w[0]).saturating_mul(2);
+            (w[1], now.count().checked_sub(w[1]).map_or(reach, |_| now.count() - w[0]))
+        });
         let worst = inner.chain(last).min_by_key(|&(at, gap)| score(at, gap))?;
         let allowed = policy.needless_gap(now.count().abs_diff(worst.0));
         Some((Position::from_count(worst.0), worst.1, allowed))
@@ -159,6 +162,15 @@ mod tests {
             let allowed = policy.needless_gap(now - pair[0]).max(step);
             assert!(pair[1] - pair[0] <= allowed, "{pair:?}");
         }
+    }
+
+    #[test]
+    fn going_back_leaves_what_lies_ahead() {
+        let policy = policy(usize::MAX);
+        let mut kept = filled(&policy, 1 << 7, 1 << 20);
+        let count = kept.size().0;
+        kept.thin(&policy, Position::from_count(1 << 20));
+        assert!(kept.size().0 >= count - 4, "{} of {count}", kept.size().0);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Default for Policy {
         Self {
             budget: 1 << 30,
             stride: 1 << 25,
-            trail: 1 << 23,
+            trail: 1 << 22,
             near: vec![1 << 12, 1 << 15, 1 << 18, 1 << 21, 1 << 24],
             worth_loading: 1 << 26,
         }

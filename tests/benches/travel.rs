@@ -1,0 +1,106 @@
+//! How long it takes to get about in a recording: `RRVMM_RECORDING=boot.rrvm cargo bench --bench travel`.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that fails should stop")]
+
+use rrvmm::accel::{HAS_JIT, TcgEngine};
+use rrvmm::machine::PcMachine;
+use rrvmm::session::Recording;
+use rrvmm_devices::Input;
+use rrvmm_replay::{Position, Replayer, Timeline};
+use rrvmm_tcg::stops::{Access, Space, Stops, Watch};
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::time::{Duration, Instant};
+
+type Run = Timeline<PcMachine, Replayer<Input, BufReader<File>>>;
+
+/// Numbers that are the same in every run.
+fn numbers(count: usize, below: u64) -> impl Iterator<Item = u64> {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    std::iter::repeat_with(move || {
+        state = (state ^ (state >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).wrapping_add(1);
+        (state >> 20) % below
+    })
+    .take(count)
+}
+
+fn timed(run: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    run();
+    start.elapsed()
+}
+
+fn tell(what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |part: usize| times[(times.len() - 1) * part / 100].as_secs_f64() * 1e3;
+    println!(
+        "{what}: median {:.2} ms, 95th percentile {:.2} ms, most {:.2} ms ({} times)",
+        at(50),
+        at(95),
+        at(100),
+        times.len()
+    );
+}
+
+fn seek(run: &mut Run, to: u64) -> Duration {
+    timed(|| drop(run.seek(Position::from_count(to)).unwrap()))
+}
+
+fn main() {
+    let Ok(path) = std::env::var("RRVMM_RECORDING") else {
+        println!("RRVMM_RECORDING names no recording: nothing is measured");
+        return;
+    };
+    let verbose = std::env::var_os("RRVMM_VERBOSE").is_some();
+    let recording = Recording::open(BufReader::new(File::open(path).unwrap())).unwrap();
+    let end = recording.summary().last.position.count();
+    let engine = if HAS_JIT { TcgEngine::Jit } else { TcgEngine::Interp };
+    let machine = PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine).unwrap();
+    let mut run: Run = Timeline::new(machine, recording.into_seam());
+    println!("{end} instructions; first way to the end {:.2} s", seek(&mut run, end).as_secs_f64());
+    let (count, bytes) = run.checkpoints();
+    println!("{count} checkpoints, {:.0} MiB", bytes as f64 / f64::from(1 << 20));
+
+    let mut seeks = Vec::new();
+    let mut first_steps = Vec::new();
+    let mut steps = Vec::new();
+    for to in numbers(60, end) {
+        let nearest =
+            run.checkpoint_positions().filter(|at| at.count() <= to).last().map_or(0, Position::count);
+        seeks.push(seek(&mut run, to));
+        if verbose {
+            println!("to {to}, {} from a checkpoint: {:?}", to - nearest, seeks[seeks.len() - 1]);
+        }
+        for n in 0..6 {
+            let time = timed(|| drop(run.step_back(1).unwrap()));
+            if n == 0 { first_steps.push(time) } else { steps.push(time) }
+        }
+    }
+    tell("seek to anywhere", seeks);
+    tell("first step back there", first_steps);
+    tell("next steps back", steps);
+
+    let after_run = numbers(40, end - (1 << 26)).map(|to| {
+        seek(&mut run, to);
+        run.run(Position::from_count(to + 3_000_000 + to % 50_000_000), &Stops::default()).unwrap();
+        timed(|| drop(run.step_back(1).unwrap()))
+    });
+    let after_run = after_run.collect();
+    tell("first step back after a run", after_run);
+
+    let never = Watch { space: Space::Physical, addr: 0x1234_5670, len: 8, on: Access::Write };
+    let nowhere = Stops { breakpoints: BTreeSet::from([0x1234_5000]), watchpoints: Vec::new() };
+    let unwritten = Stops { breakpoints: BTreeSet::new(), watchpoints: vec![never] };
+    let unread = Stops { watchpoints: vec![Watch { on: Access::Any, ..never }], ..unwritten.clone() };
+    for (what, stops) in [("breakpoint", nowhere), ("write", unwritten), ("access", unread)] {
+        for again in ["", ", again"] {
+            seek(&mut run, end);
+            let time = timed(|| drop(run.reverse_continue(&stops, Position::START).unwrap()));
+            let speed = end as f64 / 1e9 / time.as_secs_f64();
+            println!("{what} that is not there{again}: {:.2} s, {speed:.2} G/s", time.as_secs_f64());
+        }
+    }
+    let (count, bytes) = run.checkpoints();
+    println!("{count} checkpoints, {:.0} MiB", bytes as f64 / f64::from(1 << 20));
+}
