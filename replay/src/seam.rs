@@ -102,6 +102,9 @@ pub trait Seam {
     /// What the host may offer; a type without values where it may offer nothing.
     type Offer;
 
+    /// How many events the machine has had.
+    fn events(&self) -> u64;
+
     /// The next position at which [`Seam::due`] has something, if it is known.
     fn next_stop(&self) -> Option<Position>;
 

@@ -212,6 +212,19 @@ where
         }
     }
 
+    /// Takes a checkpoint from elsewhere, of the machine's first arrival at `at` after `events` events, and goes there. Whether
+    /// it is one of this run: the recording must have its digest there.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub fn adopt(&mut self, at: Position, state: M::Snapshot, events: u64) -> Result<bool, SeamError> {
+        let fits = self.try_start(at, &state, events)?;
+        if fits {
+            self.checkpoints.insert(at, state, events);
+        }
+        Ok(fits)
+    }
+
     /// Forgets the checkpoints before `position`, but for the nearest one at or before it.
     pub fn forget_before(&mut self, position: Position) {
         self.checkpoints.forget_before(position);

@@ -251,7 +251,7 @@ impl Shelf<State> for Kept {
         self.all.borrow_mut().retain(|(stamp, ..)| stamp.position != at);
     }
 
-    fn wants(&self, at: Stamp) -> bool {
+    fn wants(&mut self, at: Stamp) -> bool {
         self.all.borrow().iter().all(|(stamp, ..)| *stamp != at)
     }
 

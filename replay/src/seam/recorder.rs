@@ -49,6 +49,7 @@ pub struct Recorder<I, W: Write> {
     journal: JournalWriter<W>,
     schedule: DigestSchedule,
     next_digest: Position,
+    events: u64,
     flush_after_digest: bool,
     input: PhantomData<fn(I)>,
 }
@@ -63,6 +64,7 @@ impl<I: Input, W: Write> Recorder<I, W> {
             journal,
             schedule,
             next_digest: schedule.after(Position::START),
+            events: 0,
             flush_after_digest: false,
             input: PhantomData,
         }
@@ -81,6 +83,10 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
     type Input = I;
     type Offer = I;
 
+    fn events(&self) -> u64 {
+        self.events
+    }
+
     fn next_stop(&self) -> Option<Position> {
         Some(self.next_digest)
     }
@@ -91,11 +97,13 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 
     fn admit(&mut self, offer: I, now: Stamp) -> Result<Admitted<I>, SeamError> {
         self.journal.input(now, &offer)?;
+        self.events += 1;
         Ok(Admitted::new(offer, now))
     }
 
     fn digest(&mut self, now: Stamp, digest: &MachineDigest) -> Result<(), SeamError> {
         self.journal.digest(now, digest)?;
+        self.events += 1;
         self.next_digest = self.schedule.after(now.position);
         if std::mem::take(&mut self.flush_after_digest) {
             self.journal.flush()?;

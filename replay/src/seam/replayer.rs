@@ -16,9 +16,6 @@ const CONTEXT: usize = 4;
 
 /// A seam that can go back to an earlier moment of the run.
 pub trait Rewind: Seam {
-    /// How many events the machine has had.
-    fn events(&self) -> u64;
-
     /// Goes to where the machine has had `events` events.
     ///
     /// # Errors
@@ -98,6 +95,10 @@ impl<I: Input, R: Read + Seek> Replayer<I, R> {
 impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
     type Input = I;
     type Offer = Infallible;
+
+    fn events(&self) -> u64 {
+        self.head.as_ref().map_or(u64::MAX, |entry| entry.number)
+    }
 
     fn next_stop(&self) -> Option<Position> {
         self.head.as_ref().map(|entry| match &entry.body {
@@ -201,10 +202,6 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
 }
 
 impl<I: Input, R: Read + Seek> Rewind for Replayer<I, R> {
-    fn events(&self) -> u64 {
-        self.head.as_ref().map_or(u64::MAX, |entry| entry.number)
-    }
-
     fn rewind(&mut self, events: u64) -> Result<(), SeamError> {
         self.journal.rewind(events)?;
         self.head = self.journal.next_entry()?;

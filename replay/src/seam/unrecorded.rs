@@ -32,6 +32,10 @@ impl<I> Seam for Unrecorded<I> {
     type Input = I;
     type Offer = I;
 
+    fn events(&self) -> u64 {
+        0
+    }
+
     fn next_stop(&self) -> Option<Position> {
         None
     }

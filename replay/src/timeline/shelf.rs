@@ -14,9 +14,9 @@ pub trait Shelf<T> {
     /// Told that the one at `at` does not fit the recording: it is not offered again.
     fn refuse(&mut self, at: Position);
 
-    /// Whether one of the moment `at` would be taken.
-    fn wants(&self, at: Stamp) -> bool;
+    /// Whether one of the moment `at` would be taken; if so, it comes now.
+    fn wants(&mut self, at: Stamp) -> bool;
 
-    /// Takes one, if it still likes.
+    /// Takes the one that it wanted.
     fn put(&mut self, at: Stamp, state: T, events: u64);
 }

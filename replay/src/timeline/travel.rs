@@ -104,7 +104,12 @@ where
     }
 
     /// Puts the machine into a state of doubtful origin. Whether the recording has the digest of that state there.
-    fn try_start(&mut self, at: Position, state: &M::Snapshot, events: u64) -> Result<bool, SeamError> {
+    pub(super) fn try_start(
+        &mut self,
+        at: Position,
+        state: &M::Snapshot,
+        events: u64,
+    ) -> Result<bool, SeamError> {
         self.standing = Standing::Lost;
         self.at_arrival = false;
         self.seam.rewind(events)?;

@@ -1,6 +1,6 @@
 //! Every command and option, once: parser, help and checks.
 
-use super::values::{Module, module, position, timeout};
+use super::values::{Every, Module, every, module, position, timeout};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rrvmm::gdb::GdbAddress;
@@ -54,6 +54,10 @@ pub(super) struct RecordArgs {
     /// Overwrite the recording if it exists
     #[arg(long)]
     pub force: bool,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -155,6 +159,10 @@ pub(super) struct DebugArgs {
     /// Engine of the translator
     #[arg(long, value_enum, default_value_t)]
     pub engine: Engine,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
     /// Arguments for gdb
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<std::ffi::OsString>,
@@ -164,6 +172,9 @@ pub(super) struct DebugArgs {
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     pub session: ReplaySessionArgs,
+    /// Verify so many stretches between checkpoints at a time
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "serial")]
+    pub jobs: usize,
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
@@ -203,6 +214,10 @@ pub(super) struct ReplaySessionArgs {
     pub debugcon: ConsoleSpec,
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
     /// Say at the end how much was executed, and how fast
     #[arg(long)]
     pub stats: bool,

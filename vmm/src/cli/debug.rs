@@ -1,8 +1,10 @@
 //! `rrvmm replay --gdb` and `rrvmm debug`: a recording under gdb.
 
 use super::args::{DebugArgs, Engine, ReplayArgs, consoles};
-use super::{open_recording, status};
+use super::values::Every;
+use super::{open_recording, status, tell_trouble};
 use anyhow::Context;
+use rrvmm::checkpoints::directory_of;
 use rrvmm::explore::{Desk, Explorer, Handle};
 use rrvmm::gdb::{Bound, GdbAddress};
 use rrvmm::host::{ConsoleSpec, Deadline, HostError, Outputs, Signals, leave_interrupts_to_others};
@@ -29,7 +31,8 @@ pub(super) fn wait_for_gdb(
 ) -> anyhow::Result<ExitCode> {
     args.session.check()?;
     let signals = Signals::watch()?;
-    let explorer = open(&args.session.recording, args.session.engine.engine, args.at)?;
+    let explorer =
+        open(&args.session.recording, args.session.engine.engine, args.at, args.session.checkpoint_every)?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let mut bound = Bound::new(address)?;
     if bound.address().is_exposed() {
@@ -51,7 +54,7 @@ pub(super) fn debug(args: &DebugArgs) -> anyhow::Result<ExitCode> {
     args.engine.check()?;
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
     let specs = consoles(serial, &ConsoleSpec::Null)?;
-    let explorer = open(&args.recording, args.engine, args.at)?;
+    let explorer = open(&args.recording, args.engine, args.at, args.checkpoint_every)?;
     // Nobody else may enter: gdb's scripts are run as this user.
     let directory = tempfile::Builder::new().prefix("rrvmm-gdb-").tempdir();
     let directory = directory.context(
@@ -105,10 +108,11 @@ fn quoted(path: &Path) -> String {
     format!("\"{text}\"")
 }
 
-fn open(path: &Path, engine: Engine, at: Option<Position>) -> anyhow::Result<Explorer> {
+fn open(path: &Path, engine: Engine, at: Option<Position>, every: Every) -> anyhow::Result<Explorer> {
     let (source, again) = (Box::new(open_recording(path)?), Box::new(open_recording(path)?));
     let mut explorer = Explorer::open(source, again, engine.tcg())
         .with_context(|| format!("cannot use {}", path.display()))?;
+    explorer.use_checkpoints(directory_of(path), every.0);
     if let Some(at) = at {
         explorer.go_to(at)?;
     }
@@ -133,6 +137,7 @@ fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)>) -> anyho
         host.poll([false; 2]).map(|_| ())
     });
     let finished = host.finish();
+    tell_trouble(desk.explorer().take_trouble());
     served?;
     finished?;
     // The process ends here; taking the machine apart first would only take time.

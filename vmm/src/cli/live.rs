@@ -2,12 +2,14 @@
 
 use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
 use super::output::grouped;
-use super::{boot, open_journal, report};
+use super::{boot, open_journal, report, tell_trouble};
 use anyhow::Context;
+use rrvmm::checkpoints::{Checkpoints, directory_of};
 use rrvmm::host::{Deadline, Live, PaceChoice, Signals, Stopwatch, wall_clock};
 use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::session::{self, LiveConsoles, Options, Setup};
 use rrvmm_devices::PcConfig;
+use rrvmm_replay::timeline::Shelf;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
@@ -37,16 +39,28 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
         format!("cannot make the recording {path}; choose a place with -o that can be written")
     })?);
     let engine = session.machine.engine();
-    let recorded = session::record(
+    let clock = wall_clock();
+    // Those of a recording that was overwritten are of no use any more.
+    let directory = directory_of(&args.output);
+    let _ = std::fs::remove_dir_all(&directory);
+    let checkpoints = args
+        .checkpoint_every
+        .0
+        .filter(|_| args.output.is_file())
+        .map(|every| Checkpoints::open(directory, &session.setup, clock, Some(every)));
+    let mut shelf = checkpoints.as_ref().map(Checkpoints::shelf);
+    let recorded = session::record_with(
         &mut session.machine,
         &session.setup,
         engine,
         out,
-        wall_clock(),
+        clock,
         &mut session.host,
         &session.options,
+        shelf.as_mut().map(|shelf| shelf as &mut dyn Shelf<_>),
     );
     let finished = session.host.finish();
+    let trouble = checkpoints.and_then(Checkpoints::finish);
     let (outcome, out) =
         recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&args.output)))?;
     let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
@@ -55,6 +69,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     finished?;
     let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
     end.tell(&format!("recorded in {path}"));
+    tell_trouble(trouble);
     end.tell_stats(args.machine.stats, &session.machine);
     let status = end.status();
     // The process ends here; taking the machine apart first would only take time.

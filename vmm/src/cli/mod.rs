@@ -14,24 +14,31 @@ mod replay;
 mod report;
 mod status;
 mod values;
+mod verify;
 
 use anyhow::Context;
 use args::{Cli, Command};
 use clap::Parser;
+use rrvmm::checkpoints::{CheckpointError, Checkpoints, THREAD, directory_of};
 use rrvmm::host::restore_terminal;
+use rrvmm::session::Recording;
 use rrvmm::tell;
 use rrvmm_replay::JournalReader;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
+use values::Every;
 
 /// Runs the command and says how it went.
 pub(crate) fn main() -> ExitCode {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
-        restore_terminal();
-        report(panic);
+        // What reads damaged checkpoints may give up that way; it is told in other words.
+        if std::thread::current().name() != Some(THREAD) {
+            restore_terminal();
+            report(panic);
+        }
     }));
     let cli = Cli::parse();
     match run(cli.command) {
@@ -55,6 +62,21 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Events(args) => events::print(open_journal(&args.recording)?, &args),
         Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),
+    }
+}
+
+/// The checkpoints beside the recording at `path`, with new ones as `every` says.
+fn checkpoints_of<R>(path: &Path, recording: &Recording<R>, every: Every) -> Checkpoints
+where
+    R: std::io::Read + std::io::Seek,
+{
+    Checkpoints::open(directory_of(path), recording.setup(), recording.wall_clock(), every.0)
+}
+
+/// Says what went wrong with checkpoints, without which it went on.
+fn tell_trouble(trouble: Option<CheckpointError>) {
+    if let Some(trouble) = trouble {
+        tell!("rrvmm: went on without checkpoints: {}", output::chain(&trouble.into()));
     }
 }
 

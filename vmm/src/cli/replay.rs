@@ -2,7 +2,8 @@
 
 use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::progress::Progress;
-use super::{debug, open_recording, report};
+use super::verify::{in_stretches, tell_end};
+use super::{checkpoints_of, debug, open_recording, report, tell_trouble};
 use anyhow::Context;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
@@ -23,6 +24,13 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    if args.jobs > 1 {
+        let clock = Stopwatch::start();
+        let outcome = in_stretches(args)?;
+        tell_end(&outcome, clock)?;
+        writeln!(std::io::stdout(), "position {} digest {}", outcome.at.position, outcome.digest.combined())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
     let specs = consoles(serial, &args.session.debugcon)?;
     let replayed = run_again(&args.session, &specs)?;
@@ -71,9 +79,12 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let mut host = ReplayConsoles::new(outputs, signals.clone(), |position| progress.at(position));
     let options = Options { until: args.engine.until, ..Options::default() };
     let clock = Stopwatch::start();
-    let replayed = session::replay(&mut machine, recording, &mut host, &options);
+    let checkpoints = checkpoints_of(&args.recording, &recording, args.checkpoint_every);
+    let mut shelf = checkpoints.shelf();
+    let replayed = session::replay_with(&mut machine, recording, &mut host, &options, Some(&mut shelf));
     let finished = host.finish();
     progress.finish();
+    tell_trouble(checkpoints.finish());
     let outcome = replayed?;
     finished?;
     Ok(Replayed { machine, outcome, signals, clock })

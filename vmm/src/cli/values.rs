@@ -48,6 +48,19 @@ pub(super) fn timeout(text: &str) -> Result<Duration, String> {
     number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(|| "that is too long".to_owned())
 }
 
+/// How far apart checkpoints are; none for no checkpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Every(pub Option<Duration>);
+
+/// A [`timeout`], or `none`; 0 is none too.
+pub(super) fn every(text: &str) -> Result<Every, String> {
+    if text == "none" {
+        return Ok(Every(None));
+    }
+    let time = timeout(text).map_err(|error| format!("{error}, or none"))?;
+    Ok(Every(Some(time).filter(|time| !time.is_zero())))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +71,9 @@ mod tests {
         assert_eq!(module("a").unwrap(), Module { path: "a".into(), cmdline: None });
         assert_eq!(position("1_500,000").unwrap(), Position::from_count(1_500_000));
         assert_eq!(timeout("60s").unwrap(), Duration::from_secs(60));
+        assert_eq!(every("500ms").unwrap(), Every(Some(Duration::from_millis(500))));
+        assert_eq!((every("none").unwrap(), every("0").unwrap()), (Every(None), Every(None)));
+        assert!(every("never").is_err());
         assert_eq!(timeout("250ms").unwrap(), Duration::from_millis(250));
         assert_eq!(timeout("2h").unwrap(), Duration::from_secs(7200));
         assert_eq!(timeout("5").unwrap(), Duration::from_secs(5));

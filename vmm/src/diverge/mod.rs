@@ -8,7 +8,7 @@ mod search;
 mod short_steps;
 
 pub use report::{MemoryDifference, Report, Side};
-pub use search::{Found, find};
+pub use search::{Found, find, find_between};
 pub use short_steps::ShortSteps;
 
 use rrvmm_replay::{MachineDigest, Steppable};

@@ -44,6 +44,28 @@ pub fn find<A, B, S, T>(
     a: &mut Timeline<A, S>,
     b: &mut Timeline<B, T>,
     end: Position,
+    progress: impl FnMut(Position),
+) -> Result<Option<Found>, SessionError>
+where
+    A: Inspect,
+    B: Inspect,
+    A::Error: std::error::Error + Send + Sync + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+    S: Rewind<Input = A::Input>,
+    T: Rewind<Input = B::Input>,
+{
+    find_between(a, b, Position::START, end, progress)
+}
+
+/// As [`find`], of what follows `start` alone.
+///
+/// # Errors
+/// As [`find`].
+pub fn find_between<A, B, S, T>(
+    a: &mut Timeline<A, S>,
+    b: &mut Timeline<B, T>,
+    start: Position,
+    end: Position,
     mut progress: impl FnMut(Position),
 ) -> Result<Option<Found>, SessionError>
 where
@@ -54,13 +76,13 @@ where
     S: Rewind<Input = A::Input>,
     T: Rewind<Input = B::Input>,
 {
-    let mut runs = Runs { a, b, alike: Position::START };
-    if !runs.alike_at(Position::START)? {
-        return Ok(Some(runs.report(Position::START)?));
+    let mut runs = Runs { a, b, start, alike: start };
+    if !runs.alike_at(start)? {
+        return Ok(Some(runs.report(start)?));
     }
     // One further than the end, so that ends themselves are compared.
     let last = end.count() + 1;
-    let stride = (last / STRIDES).max(1);
+    let stride = (last.saturating_sub(start.count()) / STRIDES).max(1);
     let mut differ = loop {
         let from = runs.alike.count();
         if from >= last {
@@ -89,6 +111,8 @@ where
 struct Runs<'a, A: Inspect, B: Inspect, S, T> {
     a: &'a mut Timeline<A, S>,
     b: &'a mut Timeline<B, T>,
+    /// Where the search begins.
+    start: Position,
     /// The last position known to be alike.
     alike: Position,
 }
@@ -123,8 +147,8 @@ where
     /// What is to be seen at `alike` and at `differ`, its successor (or power-on itself).
     fn report(&mut self, differ: Position) -> Result<Found, SessionError> {
         let at = self.alike;
-        arrive(self.a, Position::START, at)?;
-        arrive(self.b, Position::START, at)?;
+        arrive(self.a, self.start, at)?;
+        arrive(self.b, self.start, at)?;
         let before = super::report::Before::of(self.a.machine());
         let arrivals = (arrive(self.a, at, differ)?, arrive(self.b, at, differ)?);
         let report = Report::of(before, (self.a.machine(), arrivals.0), (self.b.machine(), arrivals.1));

@@ -121,6 +121,11 @@ impl Desk {
         (Self { explorer, orders }, Handle { orders: sender, progress, last: Arc::new(AtomicU64::new(0)) })
     }
 
+    /// The explorer, between two pieces of work.
+    pub fn explorer(&mut self) -> &mut Explorer {
+        &mut self.explorer
+    }
+
     /// Does all work until [`Handle::quit`], or until nobody has a handle any more. `show` gets what the guest sends out
     /// when it first does.
     ///

@@ -23,13 +23,16 @@ mod queries;
 mod tests;
 
 use std::io::{Read, Seek};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::journal::{Manifest, Summary};
 use rrvmm_replay::{JournalReader, Position, Replayer, Stamp, Steppable as _, Timeline};
 
 use crate::accel::TcgEngine;
+use crate::checkpoints::{CheckpointError, Checkpoints};
 use crate::machine::PcMachine;
 use crate::session::{Recording, Setup};
 
@@ -69,6 +72,8 @@ pub struct Explorer {
     /// Of the same recording, for its events: the timeline's own reader must stay where it is.
     journal: JournalReader<Box<dyn Source>>,
     setup: Setup,
+    wall_clock: i64,
+    checkpoints: Option<Checkpoints>,
     manifest: Manifest,
     summary: Summary,
     diversion: Option<Diversion>,
@@ -92,6 +97,7 @@ impl Explorer {
         let (manifest, summary) = (recording.manifest().clone(), recording.summary().clone());
         let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
         let progress = Arc::new(Progress::default());
+        let wall_clock = recording.wall_clock();
         let mut timeline = Timeline::new(Explored::new(machine), recording.into_seam());
         let asked = Arc::clone(&progress);
         timeline.interrupt_by(Box::new(move |position| {
@@ -102,12 +108,26 @@ impl Explorer {
             timeline,
             journal,
             setup,
+            wall_clock,
+            checkpoints: None,
             manifest,
             summary,
             diversion: None,
             notices: Vec::new(),
             progress,
         })
+    }
+
+    /// Uses the checkpoints in `directory`, and adds to them where they are `every` apart.
+    pub fn use_checkpoints(&mut self, directory: PathBuf, every: Option<Duration>) {
+        let checkpoints = Checkpoints::open(directory, &self.setup, self.wall_clock, every);
+        self.timeline.use_shelf(Box::new(checkpoints.shelf()));
+        self.checkpoints = Some(checkpoints);
+    }
+
+    /// What has gone wrong with the checkpoints, once.
+    pub fn take_trouble(&mut self) -> Option<CheckpointError> {
+        self.checkpoints.as_ref().and_then(Checkpoints::trouble)
     }
 
     /// Where it is.

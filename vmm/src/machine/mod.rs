@@ -29,7 +29,7 @@ use rrvmm_tcg::{
 };
 use serde::Serialize;
 use snapshot::Memory;
-pub use snapshot::Snapshot;
+pub use snapshot::{CoreState, PAGES_IN_CHUNK, Page, Pages, Snapshot};
 pub use trace::Trace;
 
 /// A `pc` with one CPU.
@@ -104,6 +104,12 @@ impl PcMachine {
         let mut bytes = *self.accel.page(page);
         bytes[offset] = value;
         self.accel.set_page(page, &bytes);
+    }
+
+    /// Changes a page behind everybody's back.
+    #[cfg(test)]
+    pub(crate) fn overwrite(&mut self, page: usize, bytes: &[u8; 4096]) {
+        self.accel.set_page(page, bytes);
     }
 
     /// Changes a general register behind everybody's back.

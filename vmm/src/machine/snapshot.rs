@@ -2,43 +2,67 @@
 
 use super::{OutputDigest, PcMachine, clock::Clock};
 use crate::{accel::Accelerator, memory::PAGE_SIZE};
-use rrvmm_devices::PcState;
+use rrvmm_devices::{Pc, PcConfig, PcState};
 use rrvmm_replay::EndReason;
 use rrvmm_tcg::x86::{self, engine::Translations};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Pages in a chunk.
-const CHUNK: usize = 256;
+pub const PAGES_IN_CHUNK: usize = 256;
+use PAGES_IN_CHUNK as CHUNK;
 const ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
-type Page = Arc<[u8; PAGE_SIZE]>;
+/// The bytes of a page, which more than one table may have.
+pub type Page = Arc<[u8; PAGE_SIZE]>;
 type Chunk = [Option<Page>; CHUNK];
 
 /// All RAM, by page number; what is not there is zero.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pages(Vec<Option<Arc<Chunk>>>);
+pub struct Pages(Vec<Option<Arc<Chunk>>>);
 
 impl Pages {
-    fn get(&self, page: usize) -> &[u8; PAGE_SIZE] {
-        let chunk = self.0.get(page / CHUNK).and_then(Option::as_deref);
-        chunk.and_then(|chunk| chunk[page % CHUNK].as_deref()).unwrap_or(&ZEROS)
+    /// The bytes of `page`.
+    #[must_use]
+    pub fn get(&self, page: usize) -> &[u8; PAGE_SIZE] {
+        self.page(page).map_or(&ZEROS, |page| page)
+    }
+
+    /// The bytes of `page` as they can be shared; none for zeros.
+    #[must_use]
+    pub fn page(&self, page: usize) -> Option<&Page> {
+        self.chunk(page / CHUNK)?[page % CHUNK].as_ref()
+    }
+
+    /// Takes `bytes`, or zeros, as those of `page`.
+    pub fn put(&mut self, page: usize, bytes: Option<Page>) {
+        Arc::make_mut(self.chunk_mut(page / CHUNK))[page % CHUNK] = bytes;
+    }
+
+    /// Takes chunk `n` as `other` has it.
+    pub fn share_chunk(&mut self, n: usize, other: &Pages) {
+        if let Some(chunk) = other.chunk(n) {
+            *self.chunk_mut(n) = Arc::clone(chunk);
+        }
+    }
+
+    fn chunk_mut(&mut self, n: usize) -> &mut Arc<Chunk> {
+        if self.0.len() <= n {
+            self.0.resize(n + 1, None);
+        }
+        self.0[n].get_or_insert_with(|| Arc::new([const { None }; CHUNK]))
     }
 
     fn set(&mut self, page: usize, bytes: &[u8; PAGE_SIZE]) {
         if self.get(page) == bytes {
             return;
         }
-        let n = page / CHUNK;
-        if self.0.len() <= n {
-            self.0.resize(n + 1, None);
-        }
-        let chunk = self.0[n].get_or_insert_with(|| Arc::new([const { None }; CHUNK]));
         let is_zero = *bytes == ZEROS;
-        Arc::make_mut(chunk)[page % CHUNK] = (!is_zero).then(|| Arc::new(*bytes));
+        self.put(page, (!is_zero).then(|| Arc::new(*bytes)));
     }
 
     /// Page numbers at which the two may differ, ascending.
-    fn differing<'a>(&'a self, other: &'a Pages) -> impl Iterator<Item = usize> + 'a {
+    pub fn differing<'a>(&'a self, other: &'a Pages) -> impl Iterator<Item = usize> + 'a {
         (0..self.0.len().max(other.0.len())).flat_map(move |n| {
             let (a, b) = (self.chunk(n), other.chunk(n));
             let pages = if same(a, b) { 0..0 } else { 0..CHUNK };
@@ -52,6 +76,7 @@ impl Pages {
     }
 
     /// Every page that is not zero, ascending.
+    #[cfg(test)]
     fn iter(&self) -> impl Iterator<Item = (usize, &[u8; PAGE_SIZE])> {
         let chunks = self.0.iter().enumerate().filter_map(|(n, chunk)| Some((n, chunk.as_deref()?)));
         chunks.flat_map(|(n, chunk)| {
@@ -128,44 +153,74 @@ impl Memory {
     }
 }
 
-/// The whole machine as plain data. Copies share what is big.
-#[derive(Clone, Debug)]
-pub struct Snapshot {
+/// Everything of a machine but its RAM.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CoreState {
     pub(super) cpu: x86::State,
     pub(super) board: PcState,
     pub(super) clock: Clock,
     pub(super) nmi: bool,
     pub(super) ended: Option<EndReason>,
     pub(super) output_digest: OutputDigest,
-    pub(super) pages: Pages,
+}
+
+impl CoreState {
+    /// Whether it can be that of a machine of `config`.
+    #[must_use]
+    pub fn fits(&self, config: &PcConfig) -> bool {
+        Pc::new(config).load(&self.board).is_ok()
+    }
+}
+
+/// The whole machine as plain data. Copies share what is big.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    core: Arc<CoreState>,
+    pages: Pages,
     /// Only of use in the process that made them; without them the machine must be at a digest, which drops them.
-    pub(super) translations: Option<Arc<Translations>>,
+    translations: Option<Arc<Translations>>,
 }
 
 impl Snapshot {
-    /// The RAM pages that are not zero, by page number.
-    pub fn pages(&self) -> impl Iterator<Item = (usize, &[u8; PAGE_SIZE])> {
-        self.pages.iter()
+    /// Of a machine that comes to a digest, which drops what its CPU remembers of the page tables. `core` fits the machine.
+    #[must_use]
+    pub fn at_digest(core: CoreState, pages: Pages) -> Self {
+        Self { core: Arc::new(core), pages, translations: None }
+    }
+
+    /// Everything but RAM.
+    #[must_use]
+    pub fn core(&self) -> &CoreState {
+        &self.core
+    }
+
+    /// RAM.
+    #[must_use]
+    pub fn pages(&self) -> &Pages {
+        &self.pages
     }
 
     /// Bytes of host memory that it takes and `beside` does not already take.
     #[must_use]
     pub fn weight(&self, beside: Option<&Snapshot>) -> usize {
         let translations = self.translations.as_ref().map_or(0, |t| t.weight());
-        size_of::<Snapshot>() + translations + self.pages.weight(beside.map(|other| &other.pages))
+        size_of::<CoreState>() + translations + self.pages.weight(beside.map(|other| &other.pages))
     }
 }
 
 impl PcMachine {
     /// The machine's state; takes the time of what was written since the last save or restore.
     pub(super) fn take_snapshot(&mut self) -> Snapshot {
-        Snapshot {
+        let core = CoreState {
             cpu: self.accel.save(),
             board: self.board.save(),
             clock: self.clock,
             nmi: self.nmi,
             ended: self.ended,
             output_digest: self.output_digest,
+        };
+        Snapshot {
+            core: Arc::new(core),
             pages: self.memory.save(&mut *self.accel),
             translations: Some(Arc::new(self.accel.translations())),
         }
@@ -174,13 +229,14 @@ impl PcMachine {
     /// Puts the machine into a saved state; takes the time of what differs.
     pub(super) fn return_to(&mut self, state: &Snapshot) {
         self.memory.restore(&mut *self.accel, &state.pages);
-        self.board.load(&state.board).expect("a snapshot of this very board fits it");
+        let core = &state.core;
+        self.board.load(&core.board).expect("a snapshot of this very board fits it");
         (self.clock, self.nmi, self.ended, self.output_digest) =
-            (state.clock, state.nmi, state.ended, state.output_digest);
+            (core.clock, core.nmi, core.ended, core.output_digest);
         self.outputs.clear();
         // What this forgets is restored after it.
         self.follow_chipset();
-        self.accel.load(&state.cpu);
+        self.accel.load(&core.cpu);
         if let Some(translations) = &state.translations {
             self.accel.set_translations(translations);
         }

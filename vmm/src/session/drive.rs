@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::timeline::{DriveError, Step, jump, step};
-use rrvmm_replay::{EndReason, Position, Seam, VirtualTime};
+use rrvmm_replay::timeline::{DriveError, Shelf, Step, jump, step};
+use rrvmm_replay::{EndReason, Position, Seam, Steppable, VirtualTime};
 
 use super::host::{Host, Polled};
 use super::machine::Machine;
@@ -25,6 +25,7 @@ pub(super) fn drive<M, S, H>(
     seam: &mut S,
     host: &mut H,
     options: &Options,
+    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
 ) -> Result<Outcome, SessionError>
 where
     M: Machine,
@@ -37,6 +38,10 @@ where
         seam,
         host,
         options,
+        shelf: match shelf {
+            Some(shelf) => Some(shelf),
+            None => None,
+        },
         slice: Slice::new(),
         outputs: Vec::new(),
         last_poll: None,
@@ -47,11 +52,12 @@ where
     session.outcome(finish?)
 }
 
-struct Session<'a, M, S, H> {
+struct Session<'a, M: Steppable, S, H> {
     machine: &'a mut M,
     seam: &'a mut S,
     host: &'a mut H,
     options: &'a Options,
+    shelf: Option<&'a mut dyn Shelf<M::Snapshot>>,
     slice: Slice,
     outputs: Vec<Output>,
     last_poll: Option<Duration>,
@@ -83,7 +89,11 @@ where
                 Step::Reached => self.slice.took(self.host.elapsed().saturating_sub(started)),
                 Step::Ended(reason) => return Ok(Finish::Ended(reason)),
                 Step::Cut(cut) => return Ok(Finish::Cut(cut)),
-                Step::Digested { .. } => {}
+                Step::Digested { at_arrival } => {
+                    if at_arrival {
+                        self.keep_state();
+                    }
+                }
                 Step::Hit(hit) => unreachable!("no session asks for {hit:?}"),
                 Step::Idle { until } => {
                     if let Some(finish) = self.idle(until)? {
@@ -91,6 +101,17 @@ where
                     }
                 }
             }
+        }
+    }
+
+    /// The machine has just come to a digest, which is the last event: a good place for a checkpoint.
+    fn keep_state(&mut self) {
+        let (now, events) = (self.machine.now(), self.seam.events());
+        if let Some(shelf) = &mut self.shelf
+            && events != u64::MAX
+            && shelf.wants(now)
+        {
+            shelf.put(now, self.machine.save(), events.saturating_sub(1));
         }
     }
 

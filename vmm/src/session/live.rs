@@ -2,7 +2,7 @@ use std::io::Write;
 
 use rrvmm_devices::Input;
 use rrvmm_replay::seam::DigestSchedule;
-use rrvmm_replay::timeline::DriveError;
+use rrvmm_replay::timeline::{DriveError, Shelf};
 use rrvmm_replay::{JournalWriter, Recorder, Seam, Unrecorded};
 
 use super::drive::drive;
@@ -29,7 +29,7 @@ where
 {
     let mut seam = Unrecorded::new();
     power_on(machine, &mut seam, wall_clock)?;
-    drive(machine, &mut seam, host, options)
+    drive(machine, &mut seam, host, options, None)
 }
 
 /// Runs `machine`, which is at power-on and built from `setup`, and records the run into `out`.
@@ -54,11 +54,35 @@ where
     H: Host<Offer = Input>,
     W: Write,
 {
+    record_with(machine, setup, engine, out, wall_clock, host, options, None)
+}
+
+/// As [`record`], with checkpoints on the way for `shelf`.
+///
+/// # Errors
+/// As [`record`].
+#[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
+pub fn record_with<M, H, W>(
+    machine: &mut M,
+    setup: &Setup,
+    engine: &str,
+    out: W,
+    wall_clock: i64,
+    host: &mut H,
+    options: &Options,
+    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
+) -> Result<(Outcome, W), SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    H: Host<Offer = Input>,
+    W: Write,
+{
     let files = setup.files();
     let journal = JournalWriter::create::<Input>(out, setup.manifest(engine)?, &attachments(&files))?;
     let mut seam = Recorder::new(journal, DigestSchedule::default());
     power_on(machine, &mut seam, wall_clock)?;
-    match drive(machine, &mut seam, host, options) {
+    match drive(machine, &mut seam, host, options, shelf) {
         Ok(outcome) => Ok((outcome, seam.finish()?)),
         Err(error) => {
             // Keep what there is; the first error is the one to report.

@@ -15,6 +15,7 @@ mod outcome;
 mod recording;
 mod setup;
 mod slice;
+mod stretches;
 
 use std::time::Duration;
 
@@ -27,11 +28,12 @@ pub use error::SessionError;
 pub use events::{Detail, Event, events};
 pub use host::{Host, Nobody, Polled};
 pub use info::Info;
-pub use live::{record, run};
+pub use live::{record, record_with, run};
 pub use machine::{FullPorts, Machine};
 pub use outcome::{Finish, Outcome};
-pub use recording::{Recording, replay, verify};
+pub use recording::{Recording, replay, replay_with, verify};
 pub use setup::{MachineConfig, Setup};
+pub use stretches::{BadStretch, Stretch, stretches, verify_stretches};
 
 /// How long a session lasts and how it passes the time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,9 @@ use std::convert::Infallible;
 use std::io::{Read, Seek};
 
 use rrvmm_devices::Input;
-use rrvmm_replay::journal::Summary;
-use rrvmm_replay::{JournalReader, Manifest, Replayer};
+use rrvmm_replay::journal::{Body, Summary};
+use rrvmm_replay::timeline::Shelf;
+use rrvmm_replay::{JournalReader, Manifest, Replayer, codec};
 
 use super::drive::drive;
 use super::host::{Host, Nobody};
@@ -14,6 +15,7 @@ use super::{Machine, Options, Outcome, SessionError};
 pub struct Recording<R> {
     seam: Replayer<Input, R>,
     setup: Setup,
+    wall_clock: i64,
     manifest: Manifest,
     summary: Summary,
 }
@@ -27,12 +29,18 @@ impl<R: Read + Seek> Recording<R> {
         let mut journal = JournalReader::open(source)?;
         let setup = Setup::of_recording(&mut journal)?;
         let (manifest, summary) = (journal.manifest().clone(), journal.summary().clone());
-        Ok(Self { seam: Replayer::new(journal)?, setup, manifest, summary })
+        let wall_clock = wall_clock(&mut journal)?;
+        Ok(Self { seam: Replayer::new(journal)?, setup, wall_clock, manifest, summary })
     }
 
     /// What its machine is built from.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// What its machine's clock was set to at power-on, in seconds since 1970-01-01 00:00:00 UTC.
+    pub fn wall_clock(&self) -> i64 {
+        self.wall_clock
     }
 
     /// What it is of.
@@ -49,6 +57,19 @@ impl<R: Read + Seek> Recording<R> {
     pub fn into_seam(self) -> Replayer<Input, R> {
         self.seam
     }
+}
+
+/// What the first event of a recording says.
+fn wall_clock<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<i64, SessionError> {
+    journal.rewind(0)?;
+    let Some(Body::Input { payload, .. }) = journal.next_entry()?.map(|entry| entry.body) else {
+        return Ok(0);
+    };
+    Ok(match codec::from_bytes(&payload) {
+        Ok(Input::WallClock { unix_seconds }) => unix_seconds,
+        // Not what this program writes; the replay will see whether it can be used.
+        Ok(Input::Serial { .. } | Input::Key { .. } | Input::PowerButton) | Err(_) => 0,
+    })
 }
 
 /// Replays `recording` on `machine`, which is at power-on and built from its [`setup`](Recording::setup).
@@ -69,8 +90,28 @@ where
     H: Host<Offer = Infallible>,
     R: Read + Seek,
 {
+    replay_with(machine, recording, host, options, None)
+}
+
+/// As [`replay`], with checkpoints on the way for `shelf`.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_with<M, H, R>(
+    machine: &mut M,
+    recording: Recording<R>,
+    host: &mut H,
+    options: &Options,
+    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    H: Host<Offer = Infallible>,
+    R: Read + Seek,
+{
     let mut seam = recording.seam;
-    drive(machine, &mut seam, host, options)
+    drive(machine, &mut seam, host, options, shelf)
 }
 
 /// Replays `recording` as [`replay`] does, for the sake of its digests alone.

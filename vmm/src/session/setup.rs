@@ -59,7 +59,7 @@ impl Setup {
     }
 
     /// The files that a recording embeds, as names and bytes.
-    pub(super) fn files(&self) -> Vec<(String, &[u8])> {
+    pub(crate) fn files(&self) -> Vec<(String, &[u8])> {
         let source = &self.source;
         let named = [("kernel", &source.kernel), ("initrd", &source.initrd), ("firmware", &source.bios)];
         let named = named.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.as_deref()?)));
