@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a measurement that fails should stop")]
 
 use rrvmm::accel::{HAS_JIT, TcgEngine};
+use rrvmm::checkpoints::{self, Checkpoints};
 use rrvmm::machine::PcMachine;
-use rrvmm::session::Recording;
+use rrvmm::session::{self, Nobody, Options, Recording};
 use rrvmm_devices::Input;
+use rrvmm_replay::timeline::Shelf;
 use rrvmm_replay::{Position, Replayer, Timeline};
 use rrvmm_tcg::stops::{Access, Space, Stops, Watch};
 use std::collections::BTreeSet;
@@ -53,7 +55,7 @@ fn main() {
         return;
     };
     let verbose = std::env::var_os("RRVMM_VERBOSE").is_some();
-    let recording = Recording::open(BufReader::new(File::open(path).unwrap())).unwrap();
+    let recording = Recording::open(BufReader::new(File::open(&path).unwrap())).unwrap();
     let end = recording.summary().last.position.count();
     let engine = if HAS_JIT { TcgEngine::Jit } else { TcgEngine::Interp };
     let machine = PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine).unwrap();
@@ -103,4 +105,62 @@ fn main() {
     }
     let (count, bytes) = run.checkpoints();
     println!("{count} checkpoints, {:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    on_disk(&path, engine);
+}
+
+/// As many checkpoints on disk as there can be: what they cost, and what it is to go on from them.
+fn on_disk(path: &str, engine: TcgEngine) {
+    let cache = std::env::temp_dir().join(format!("rrvmm-travel-{}.cache", std::process::id()));
+    let open = || {
+        let recording = Recording::open(BufReader::new(File::open(path).unwrap())).unwrap();
+        let machine =
+            PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine).unwrap();
+        let (setup, clock) = (recording.setup().clone(), recording.wall_clock());
+        (machine, recording, Checkpoints::open(cache.clone(), &setup, clock, Some(Duration::ZERO)))
+    };
+    let replay = |with: bool| {
+        let (mut machine, recording, checkpoints) = open();
+        let mut shelf = checkpoints.shelf();
+        let shelf = with.then_some(&mut shelf as &mut dyn Shelf<_>);
+        let time = timed(|| {
+            session::replay_with(&mut machine, recording, &mut Nobody::new(), &Options::default(), shelf)
+                .map(drop)
+                .unwrap();
+        });
+        let wait = timed(|| assert!(checkpoints.finish().is_none()));
+        (time, wait)
+    };
+    let (without, _) = replay(false);
+    let (with, wait) = replay(true);
+    let size = std::fs::metadata(cache.join("checkpoints.redb")).map_or(0, |file| file.len());
+    println!(
+        "replayed in {:.2} s, leaving checkpoints in {:.2} s and {:.2} s of writing at the end; {:.0} MiB on disk",
+        without.as_secs_f64(),
+        with.as_secs_f64(),
+        wait.as_secs_f64(),
+        size as f64 / f64::from(1 << 20)
+    );
+    let (machine, recording, checkpoints) = open();
+    let positions = checkpoints.positions();
+    let mut run: Run = Timeline::new(machine, recording.into_seam());
+    let mut shelf = checkpoints.shelf().read_only();
+    let loads = positions.iter().rev().map(|at| timed(|| drop(shelf.load(*at).unwrap())));
+    tell("load from disk", loads.collect());
+    run.use_shelf(Box::new(shelf));
+    let last = positions.last().map_or(0, |at| at.count());
+    println!("first seek, to {last}: {:.0} ms", seek(&mut run, last + 10).as_secs_f64() * 1e3);
+    let parts = session::stretches(&positions, None);
+    for jobs in [1, 2] {
+        let time = timed(|| {
+            let shelf = checkpoints.shelf();
+            session::verify_stretches(&parts, jobs, &shelf, || {
+                let (machine, recording, _) = open();
+                Ok((machine, recording))
+            })
+            .map(drop)
+            .unwrap();
+        });
+        println!("verified in {} stretches by {jobs}: {:.2} s", parts.len(), time.as_secs_f64());
+    }
+    checkpoints::discard(&cache);
 }

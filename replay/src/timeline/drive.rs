@@ -56,7 +56,23 @@ where
     S: Seam<Input = M::Input>,
 {
     // Where an earlier call left the machine, it may have gone on from its arrival.
-    let mut at_arrival = false;
+    step_on(machine, seam, limit, false)
+}
+
+/// As [`step`], told whether the machine has just come to where it is: no input and no sleep there has gone before.
+///
+/// # Errors
+/// As [`step`].
+pub fn step_on<M, S>(
+    machine: &mut M,
+    seam: &mut S,
+    limit: Position,
+    mut at_arrival: bool,
+) -> Result<Step<M::Hit>, DriveError<M::Error>>
+where
+    M: Steppable,
+    S: Seam<Input = M::Input>,
+{
     loop {
         let now = machine.now();
         if now.position >= limit {

@@ -1,6 +1,6 @@
 //! How the machine gets from one place of the run to another, and what it leaves on the way.
 
-use super::drive::{DriveError, Step, jump, step};
+use super::drive::{DriveError, Step, jump, step_on};
 use super::steppable::{Steppable, Stop};
 use super::{Standing, Timeline};
 use crate::end::EndReason;
@@ -192,9 +192,10 @@ where
     /// Runs on to `limit`, with sleeps, or to whatever comes first.
     fn advance(&mut self, limit: Position) -> Result<Way<M::Hit>, DriveError<M::Error>> {
         self.standing = Standing::Lost;
-        self.at_arrival = false;
+        let mut at_arrival = std::mem::take(&mut self.at_arrival);
         loop {
-            let way = match step(&mut self.machine, &mut self.seam, limit)? {
+            let at_arrival = std::mem::take(&mut at_arrival);
+            let way = match step_on(&mut self.machine, &mut self.seam, limit, at_arrival)? {
                 Step::Reached => {
                     self.standing = Standing::Arrival;
                     self.at_arrival = true;

@@ -66,10 +66,15 @@ impl Fault {
     pub(super) fn at(self, path: PathBuf) -> CheckpointError {
         match self {
             Fault::Database(redb::Error::Io(source)) | Fault::Host(source) => {
-                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
-                    CheckpointError::Full { path }
-                } else {
-                    CheckpointError::Host { path, source }
+                match source.kind() {
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                        CheckpointError::Full { path }
+                    }
+                    // So the database says that a file is none of its own.
+                    io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                        CheckpointError::Damaged { path, what: source.to_string() }
+                    }
+                    _ => CheckpointError::Host { path, source },
                 }
             }
             Fault::Database(redb::Error::DatabaseAlreadyOpen) => CheckpointError::InUse { path },

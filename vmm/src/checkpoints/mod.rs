@@ -46,6 +46,13 @@ pub fn directory_of(recording: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Deletes those in `directory`, if there are any.
+pub fn discard(directory: &Path) {
+    // Without permission they stay, and are found to be of another recording.
+    let _ = std::fs::remove_file(directory.join(store::FILE));
+    let _ = std::fs::remove_dir(directory);
+}
+
 /// What tells one recording from every other: what its machine is built from, and when.
 #[must_use]
 pub(crate) fn identity(setup: &Setup, wall_clock: i64) -> Digest {

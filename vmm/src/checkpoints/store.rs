@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Name of the database in the cache's directory.
-const FILE: &str = "checkpoints.redb";
+pub(super) const FILE: &str = "checkpoints.redb";
 /// Bytes of the database that redb keeps in memory: each value is read and written once.
 const CACHE: usize = 8 << 20;
 /// Zstandard's level: the fastest that is still worth it.
@@ -190,6 +190,15 @@ impl Store {
         write.open_table(RECORDS)?.remove(at.count())?;
         write.commit()?;
         Ok(())
+    }
+
+    /// Bytes of all values.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> Result<u64, Fault> {
+        let write = self.database.begin_write()?;
+        let bytes = Counts::read(&write)?.bytes;
+        write.abort()?;
+        Ok(bytes)
     }
 
     /// What the next checkpoint is described by its difference to: the last one in hand, or the nearest.

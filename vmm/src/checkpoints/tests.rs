@@ -127,7 +127,7 @@ fn a_verification_fills_what_is_not_there() {
     let options = Options::default();
     session::replay_with(&mut machine(), recording, &mut Nobody::new(), &options, Some(&mut shelf)).unwrap();
     settle(&checkpoints);
-    assert!(!checkpoints.positions().is_empty());
+    assert!(!checkpoints.positions().is_empty(), "{:?}", checkpoints.trouble());
     compare(&file, &checkpoints, LENGTH - 1);
 }
 
@@ -194,22 +194,16 @@ fn no_damage_does_more_than_cost_time() {
     assert!(unusable > 5, "{unusable} of 60 were noticed");
 }
 
-#[test]
-fn thinning_keeps_the_budget_and_what_is_left_is_whole() {
-    let (_keep, cache) = place();
-    let setup = demo::setup();
-    let budget = 600_000;
-    let mut store = Store::open(&cache, identity(&setup, 7), budget).unwrap();
+/// Keeps 40 states of a machine that writes what does not compress; gives where they were and the bytes they take.
+fn fill(cache: &Path, budget: u64) -> (Vec<(Stamp, MachineDigest)>, u64) {
+    let mut store = Store::open(cache, identity(&demo::setup(), 7), budget).unwrap();
     let mut machine = machine();
-    let stop = AtomicBool::new(false);
     let mut digests = Vec::new();
     for n in 1..=40u64 {
-        let at = Position::from_count(n * 50_000);
-        machine.run_until(at).unwrap();
-        // What changes, and does not compress.
-        for page in 0..4usize {
+        machine.run_until(Position::from_count(n * 50_000)).unwrap();
+        for page in 0..8usize {
             let mut bytes = [0; 4096];
-            let mut value = n * 4 + page as u64;
+            let mut value = n * 8 + page as u64;
             bytes.iter_mut().for_each(|byte| {
                 value = value.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(n);
                 *byte = (value >> 33) as u8;
@@ -217,16 +211,50 @@ fn thinning_keeps_the_budget_and_what_is_left_is_whole() {
             machine.overwrite(0x800 + page, &bytes);
         }
         digests.push((machine.now(), machine.fingerprint()));
-        assert!(store.keep(machine.now(), n, &machine.save(), &stop).unwrap());
+        assert!(store.keep(machine.now(), n, &machine.save(), &AtomicBool::new(false)).unwrap());
     }
-    drop(store);
-    let mut store = Store::open(&cache, identity(&setup, 7), BUDGET).unwrap();
+    (digests, store.bytes().unwrap())
+}
+
+#[test]
+fn thinning_keeps_the_budget_and_what_is_left_is_whole() {
+    let (_keep, cache) = place();
+    let (_, all) = fill(&cache, BUDGET);
+    let (_keep, cache) = place();
+    let budget = all / 2;
+    let (digests, bytes) = fill(&cache, budget);
+    assert!(bytes <= budget && bytes > budget / 4, "{bytes} of {budget}, without a budget {all}");
+    let mut store = Store::open(&cache, identity(&demo::setup(), 7), BUDGET).unwrap();
     let left = store.moments().unwrap();
-    assert!(left.len() < 30 && left.len() > 2, "{} are left", left.len());
+    assert!(left.len() < 40 && left.len() > 4, "{} are left", left.len());
     assert!(left.contains_key(&digests[39].0.position), "the last one is gone");
+    let mut machine = machine();
     for (stamp, digest) in digests.iter().rev().filter(|(stamp, _)| left.contains_key(&stamp.position)) {
         let (state, _) = store.load(stamp.position).unwrap();
         machine.restore(&state);
         assert_eq!((machine.now(), machine.fingerprint()), (*stamp, *digest));
     }
+}
+
+#[test]
+fn stretches_verified_side_by_side_end_like_the_whole() {
+    let (_keep, cache) = place();
+    let file = record(&cache);
+    let open_recording = || Recording::open(Cursor::new(file.clone())).unwrap();
+    let whole = session::verify(&mut machine(), open_recording(), &Options::default()).unwrap();
+    let checkpoints = open(&cache);
+    let parts = session::stretches(&checkpoints.positions(), None);
+    assert!(parts.len() > 1);
+    let shelf = checkpoints.shelf();
+    let all = session::verify_stretches(&parts, 2, &shelf, || Ok((machine(), open_recording()))).unwrap();
+    assert_eq!((all.finish, all.at, all.digest), (whole.finish, whole.at, whole.digest));
+    // A machine with a wrong byte at power-on is not the recorded one up to the first checkpoint.
+    let wrong = || {
+        let mut machine = machine();
+        machine.tamper_memory(0xf00, 5, 1);
+        Ok((machine, open_recording()))
+    };
+    let bad = session::verify_stretches(&parts, 2, &shelf, wrong).unwrap_err();
+    assert_eq!(bad.stretch, parts[0]);
+    assert!(matches!(bad.error, session::SessionError::Divergence(_)), "{:?}", bad.error);
 }

@@ -4,7 +4,7 @@ use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
 use super::output::grouped;
 use super::{boot, open_journal, report, tell_trouble};
 use anyhow::Context;
-use rrvmm::checkpoints::{Checkpoints, directory_of};
+use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::host::{Deadline, Live, PaceChoice, Signals, Stopwatch, wall_clock};
 use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::session::{self, LiveConsoles, Options, Setup};
@@ -42,7 +42,7 @@ pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     let clock = wall_clock();
     // Those of a recording that was overwritten are of no use any more.
     let directory = directory_of(&args.output);
-    let _ = std::fs::remove_dir_all(&directory);
+    discard(&directory);
     let checkpoints = args
         .checkpoint_every
         .0

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::journal::{Manifest, Summary};
+use rrvmm_replay::timeline::Policy;
 use rrvmm_replay::{JournalReader, Position, Replayer, Stamp, Steppable as _, Timeline};
 
 use crate::accel::TcgEngine;
@@ -98,7 +99,12 @@ impl Explorer {
         let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
         let progress = Arc::new(Progress::default());
         let wall_clock = recording.wall_clock();
-        let mut timeline = Timeline::new(Explored::new(machine), recording.into_seam());
+        let wall_clock = recording.wall_clock();
+        // Less than what RAM takes would leave no checkpoint but the first.
+        let default = Policy::default();
+        let budget = usize::try_from(setup.pc.memory_bytes).unwrap_or(usize::MAX).saturating_mul(2);
+        let policy = Policy { budget: budget.max(default.budget), ..default };
+        let mut timeline = Timeline::with_policy(Explored::new(machine), recording.into_seam(), policy);
         let asked = Arc::clone(&progress);
         timeline.interrupt_by(Box::new(move |position| {
             asked.reached(position);

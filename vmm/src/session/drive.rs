@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::timeline::{DriveError, Shelf, Step, jump, step};
+use rrvmm_replay::timeline::{DriveError, Shelf, Step, jump, step_on};
 use rrvmm_replay::{EndReason, Position, Seam, Steppable, VirtualTime};
 
 use super::host::{Host, Polled};
@@ -38,6 +38,7 @@ where
         seam,
         host,
         options,
+        at_arrival: false,
         shelf: match shelf {
             Some(shelf) => Some(shelf),
             None => None,
@@ -57,6 +58,8 @@ struct Session<'a, M: Steppable, S, H> {
     seam: &'a mut S,
     host: &'a mut H,
     options: &'a Options,
+    /// Whether the machine has just come to where it is: no input and no sleep there has gone before.
+    at_arrival: bool,
     shelf: Option<&'a mut dyn Shelf<M::Snapshot>>,
     slice: Slice,
     outputs: Vec<Output>,
@@ -83,10 +86,15 @@ where
             }
             let slice = Position::from_count(here.count().saturating_add(self.slice.instructions()));
             let started = self.host.elapsed();
-            let step = step(self.machine, self.seam, slice.min(until)).map_err(|error| self.close(error))?;
+            let at_arrival = std::mem::take(&mut self.at_arrival);
+            let step = step_on(self.machine, self.seam, slice.min(until), at_arrival)
+                .map_err(|error| self.close(error))?;
             self.show()?;
             match step {
-                Step::Reached => self.slice.took(self.host.elapsed().saturating_sub(started)),
+                Step::Reached => {
+                    self.at_arrival = true;
+                    self.slice.took(self.host.elapsed().saturating_sub(started));
+                }
                 Step::Ended(reason) => return Ok(Finish::Ended(reason)),
                 Step::Cut(cut) => return Ok(Finish::Cut(cut)),
                 Step::Digested { at_arrival } => {
@@ -135,6 +143,7 @@ where
                 Polled::Nothing => return Ok(None),
                 Polled::Stop(reason) => return Ok(Some(reason)),
                 Polled::Input(offer) => {
+                    self.at_arrival = false;
                     let input = self.seam.admit(offer, self.machine.now())?;
                     self.machine.admit(input).map_err(DriveError::Machine)?;
                 }
