@@ -7,7 +7,7 @@ use rrvmm::checkpoints::{self, Checkpoints};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{self, Nobody, Options, Recording};
 use rrvmm_devices::Input;
-use rrvmm_replay::timeline::Shelf;
+use rrvmm_replay::timeline::{Back, Shelf};
 use rrvmm_replay::{Position, Replayer, Timeline};
 use rrvmm_tcg::stops::{Access, Space, Stops, Watch};
 use std::collections::BTreeSet;
@@ -98,7 +98,9 @@ fn main() {
     for (what, stops) in [("breakpoint", nowhere), ("write", unwritten), ("access", unread)] {
         for again in ["", ", again"] {
             seek(&mut run, end);
-            let time = timed(|| drop(run.reverse_continue(&stops, Position::START).unwrap()));
+            let time = timed(|| {
+                assert!(matches!(run.reverse_continue(&stops, Position::START), Ok(Back::Start(_))))
+            });
             let speed = end as f64 / 1e9 / time.as_secs_f64();
             println!("{what} that is not there{again}: {:.2} s, {speed:.2} G/s", time.as_secs_f64());
         }

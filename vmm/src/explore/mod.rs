@@ -99,7 +99,6 @@ impl Explorer {
         let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
         let progress = Arc::new(Progress::default());
         let wall_clock = recording.wall_clock();
-        let wall_clock = recording.wall_clock();
         // Less than what RAM takes would leave no checkpoint but the first.
         let default = Policy::default();
         let budget = usize::try_from(setup.pc.memory_bytes).unwrap_or(usize::MAX).saturating_mul(2);
