@@ -10,6 +10,7 @@ pub mod host;
 pub mod loader;
 pub mod machine;
 pub mod memory;
+pub mod monitor;
 pub mod session;
 
 /// Writes a line to standard error as `eprintln!` does, but does not panic when nobody reads it any more, so that a

@@ -28,6 +28,8 @@ pub(super) enum Command {
     Replay(ReplayArgs),
     /// Debug a recording with gdb, forwards and backwards
     Debug(DebugArgs),
+    /// Give a command to a session that has a --monitor socket, and print the answer
+    Monitor(MonitorArgs),
     /// Replay a recording and compare every digest in it
     Verify(VerifyArgs),
     /// Tell what a recording is of and how far it goes
@@ -130,12 +132,25 @@ pub(super) struct ReplayArgs {
     /// Wait for gdb instead of running: PORT on this host, ADDRESS:PORT, or the path of a Unix socket
     #[arg(long, value_name = "ADDR", conflicts_with_all = ["until", "stats"])]
     pub gdb: Option<GdbAddress>,
-    /// Where gdb finds the machine [default: at the beginning]
-    #[arg(long, value_name = "POSITION", value_parser = position, requires = "gdb")]
+    /// Make a monitor socket, for rrvmm monitor and QMP clients; at the end of the recording the machine waits there
+    #[arg(long, value_name = "SOCK", conflicts_with = "stats")]
+    pub monitor: Option<PathBuf>,
+    /// Where gdb or the monitor finds the machine standing [default: gdb at the beginning; with --monitor alone it runs]
+    #[arg(long, value_name = "POSITION", value_parser = position)]
     pub at: Option<Position>,
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MonitorArgs {
+    /// The session's monitor socket
+    #[arg(value_name = "SOCK")]
+    pub socket: PathBuf,
+    /// The command; `help` lists them
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
 }
 
 /// gdb over a recording.

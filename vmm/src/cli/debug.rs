@@ -1,54 +1,20 @@
-//! `rrvmm replay --gdb` and `rrvmm debug`: a recording under gdb.
+//! `rrvmm debug`: a recording under gdb.
 
-use super::args::{DebugArgs, Engine, ReplayArgs, consoles};
-use super::values::Every;
-use super::{open_recording, status, tell_trouble};
+use super::args::{DebugArgs, consoles};
+use super::explored::{open, work};
 use anyhow::Context;
-use rrvmm::checkpoints::directory_of;
-use rrvmm::explore::{Desk, Explorer, Handle};
+use rrvmm::explore::Desk;
 use rrvmm::gdb::{Bound, GdbAddress};
-use rrvmm::host::{ConsoleSpec, Deadline, HostError, Outputs, Signals, leave_interrupts_to_others};
-use rrvmm::session::{Host, ReplayConsoles};
-use rrvmm::tell;
-use rrvmm_replay::{EndReason, Position};
+use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, leave_interrupts_to_others};
+use rrvmm::session::ReplayConsoles;
 use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::thread;
-use std::time::Duration;
-
-/// How often the signals are looked at while gdb works.
-const SIGNAL_DISTANCE: Duration = Duration::from_millis(50);
 
 /// What `rrvmm debug` teaches gdb before its user types. SOCKET stands for where to connect.
 const INIT: &str = include_str!("debug.gdb");
-
-pub(super) fn wait_for_gdb(
-    args: &ReplayArgs,
-    address: &GdbAddress,
-    specs: &[ConsoleSpec],
-) -> anyhow::Result<ExitCode> {
-    args.session.check()?;
-    let signals = Signals::watch()?;
-    let explorer =
-        open(&args.session.recording, args.session.engine.engine, args.at, args.session.checkpoint_every)?;
-    let outputs = Outputs::open(specs, &signals, Deadline::default())?;
-    let mut bound = Bound::new(address)?;
-    if bound.address().is_exposed() {
-        tell!(
-            "rrvmm: warning: whoever reaches {} can read the guest; :PORT is for this host only",
-            bound.address()
-        );
-    }
-    let (desk, handle) = Desk::new(explorer);
-    bound.serve(handle.clone());
-    tell!("rrvmm: in gdb, type: target remote {}", bound.address());
-    end_on_signal(signals.clone(), handle);
-    work(desk, ReplayConsoles::new(outputs, signals.clone(), |_| {}))?;
-    let signal = signals.stop_requested();
-    Ok(ExitCode::from(if signal.is_some() { status::of_end(EndReason::Signal, signal) } else { 0 }))
-}
 
 pub(super) fn debug(args: &DebugArgs) -> anyhow::Result<ExitCode> {
     args.engine.check()?;
@@ -106,41 +72,4 @@ fn start_gdb(args: &DebugArgs, script: &Path) -> anyhow::Result<std::process::Ch
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy().replace('\\', "\\\\").replace('"', "\\\"");
     format!("\"{text}\"")
-}
-
-fn open(path: &Path, engine: Engine, at: Option<Position>, every: Every) -> anyhow::Result<Explorer> {
-    let (source, again) = (Box::new(open_recording(path)?), Box::new(open_recording(path)?));
-    let mut explorer = Explorer::open(source, again, engine.tcg())
-        .with_context(|| format!("cannot use {}", path.display()))?;
-    explorer.use_checkpoints(directory_of(path), every.0);
-    if let Some(at) = at {
-        explorer.go_to(at)?;
-    }
-    Ok(explorer)
-}
-
-/// Ends the session when a signal asks for it.
-fn end_on_signal(signals: Signals, handle: Handle) {
-    thread::spawn(move || {
-        while signals.stop_requested().is_none() {
-            thread::sleep(SIGNAL_DISTANCE);
-        }
-        handle.quit();
-    });
-}
-
-/// Does what the front ends want until the session ends.
-fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)>) -> anyhow::Result<()> {
-    let served = desk.serve(|outputs| -> Result<(), HostError> {
-        host.show(outputs)?;
-        // What is still in a buffer.
-        host.poll([false; 2]).map(|_| ())
-    });
-    let finished = host.finish();
-    tell_trouble(desk.explorer().take_trouble());
-    served?;
-    finished?;
-    // The process ends here; taking the machine apart first would only take time.
-    std::mem::forget(desk);
-    Ok(())
 }

@@ -6,8 +6,10 @@ mod debug;
 mod demo;
 mod diff;
 mod events;
+mod explored;
 mod info;
 mod live;
+mod monitor;
 mod output;
 mod progress;
 mod replay;
@@ -57,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Record(args) => live::record(&args),
         Command::Replay(args) => replay::replay(&args),
         Command::Debug(args) => debug::debug(&args),
+        Command::Monitor(args) => monitor::ask(&args),
         Command::Verify(args) => replay::verify(&args),
         Command::Info(args) => info::print(open_journal(&args.recording)?, &args),
         Command::Events(args) => events::print(open_journal(&args.recording)?, &args),

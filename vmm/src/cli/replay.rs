@@ -3,7 +3,7 @@
 use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::progress::Progress;
 use super::verify::{in_stretches, tell_end};
-use super::{checkpoints_of, debug, open_recording, report, tell_trouble};
+use super::{checkpoints_of, explored, open_recording, report, tell_trouble};
 use anyhow::Context;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
@@ -13,9 +13,10 @@ use std::process::ExitCode;
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let specs = consoles(&args.serial, &args.session.debugcon)?;
-    if let Some(address) = &args.gdb {
-        return debug::wait_for_gdb(args, address, &specs);
+    if args.gdb.is_some() || args.monitor.is_some() {
+        return explored::serve(args, &specs);
     }
+    anyhow::ensure!(args.at.is_none(), "--at says where --gdb or --monitor begins; did you mean --until?");
     let replayed = run_again(&args.session, &specs)?;
     let end = replayed.end();
     end.tell_unless_usual();

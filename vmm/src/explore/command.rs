@@ -36,11 +36,13 @@ pub struct Answer {
     pub text: String,
     /// Whether the machine is now somewhere else: what was read of it before is no longer so.
     pub moved: bool,
+    /// Whether the command was wrong, or went wrong.
+    pub failed: bool,
 }
 
 impl Answer {
     fn said(text: String) -> Self {
-        Self { text, moved: false }
+        Self { text, moved: false, failed: false }
     }
 }
 
@@ -69,7 +71,7 @@ impl Explorer {
             },
             _ => Err(unknown(line)),
         };
-        done.unwrap_or_else(|mistake| Answer::said(format!("{mistake}\n")))
+        done.unwrap_or_else(|mistake| Answer { failed: true, ..Answer::said(format!("{mistake}\n")) })
     }
 
     fn describe_place(&self) -> String {
@@ -117,14 +119,14 @@ impl Explorer {
             Halt::Reached | Halt::Hit(_) | Halt::Start | Halt::Returned => {}
         }
         text.push_str(&self.describe_place());
-        Ok(Answer { text, moved: true })
+        Ok(Answer { moved: true, ..Answer::said(text) })
     }
 
     fn return_and_tell(&mut self) -> Answer {
         if !self.return_to_recording() {
             return Answer::said("this is the recording\n".to_owned());
         }
-        Answer { text: self.describe_place(), moved: true }
+        Answer { moved: true, ..Answer::said(self.describe_place()) }
     }
 
     fn list_events(&mut self, range: &[&str]) -> Result<Answer, String> {
@@ -149,7 +151,7 @@ impl Explorer {
             Some(written) => format!("position {}\n{}\n", written.at, written.instruction),
             None => "nothing wrote there before this position\n".to_owned(),
         };
-        Ok(Answer { text, moved: returned })
+        Ok(Answer { moved: returned, ..Answer::said(text) })
     }
 
     fn list_registers(&self) -> String {

@@ -99,6 +99,12 @@ impl Handle {
         let _ = self.orders.send(Order::Quit);
     }
 
+    /// Interrupts the work in hand, whoever ordered it.
+    pub fn interrupt(&self) {
+        let current = self.progress.current.load(Ordering::Relaxed);
+        self.progress.unwanted.fetch_max(current, Ordering::Relaxed);
+    }
+
     /// How far the machine is, even while it moves. During a search this may be anywhere.
     #[must_use]
     pub fn position(&self) -> Position {

@@ -17,6 +17,19 @@ impl Explorer {
         range: RangeInclusive<Position>,
         most: usize,
     ) -> Result<Vec<Event>, ExploreError> {
+        self.events_of(range, None, most)
+    }
+
+    /// As [`Explorer::events`], only those of `device` if given.
+    ///
+    /// # Errors
+    /// The recording cannot be read.
+    pub fn events_of(
+        &mut self,
+        range: RangeInclusive<Position>,
+        device: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<Event>, ExploreError> {
         /// Ends the listing early.
         enum Halt {
             Enough,
@@ -32,7 +45,9 @@ impl Explorer {
             if found.len() == most {
                 return Err(Halt::Enough);
             }
-            found.push(event);
+            if device.is_none_or(|device| event.device == device) {
+                found.push(event);
+            }
             Ok(())
         });
         match listed {

@@ -13,6 +13,15 @@ pub fn wall_clock() -> i64 {
     }
 }
 
+/// Seconds and microseconds since 1970-01-01 00:00:00 UTC, for people who read logs.
+#[must_use]
+pub fn wall_clock_precise() -> (i64, u32) {
+    match SystemTime::now().duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_micros()),
+        Err(_) => (wall_clock(), 0),
+    }
+}
+
 /// Host time since some moment; never goes back.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(Instant);
