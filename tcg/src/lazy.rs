@@ -40,10 +40,12 @@ pub(crate) enum Kind {
     Mul,
     /// Bit count of a.
     Popcnt,
+    /// a & b
+    Test,
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::Settled,
         Kind::Add,
         Kind::Sub,
@@ -58,6 +60,7 @@ impl Kind {
         Kind::Imul,
         Kind::Mul,
         Kind::Popcnt,
+        Kind::Test,
     ];
 
     /// The word that machine code stores.
@@ -136,6 +139,7 @@ impl Lazy {
             Kind::Adc => interp::alu_flags(Alu::Adc, size, a, b, carry),
             Kind::Sbb => interp::alu_flags(Alu::Sbb, size, a, b, carry),
             Kind::Logic => interp::alu_flags(Alu::Or, size, a, a, false),
+            Kind::Test => interp::alu_flags(Alu::And, size, a, b, false),
             Kind::Inc => keep_carry(interp::alu_flags(Alu::Add, size, a, 1, false), carry),
             Kind::Dec => keep_carry(interp::alu_flags(Alu::Sub, size, a, 1, false), carry),
             Kind::Shl => interp::shift_flags(Shift::Shl, size, a, self.b as u32),

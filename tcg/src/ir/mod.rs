@@ -60,6 +60,11 @@ impl Size {
     pub const fn mask(self) -> u64 {
         u64::MAX >> (64 - self.bits())
     }
+    /// What a shift by a register or a constant keeps of its count.
+    #[must_use]
+    pub const fn count_mask(self) -> u64 {
+        if matches!(self, Size::Q) { 63 } else { 31 }
+    }
     /// The width of `bytes` (1, 2, 4, 8).
     #[must_use]
     pub const fn of(bytes: usize) -> Option<Size> {
@@ -202,7 +207,40 @@ pub enum Cond {
     G,
 }
 
+/// Sets of flags, a bit each.
+pub(crate) mod flag {
+    /// OF.
+    pub(crate) const O: u8 = 1;
+    /// CF.
+    pub(crate) const C: u8 = 2;
+    /// ZF.
+    pub(crate) const Z: u8 = 4;
+    /// SF.
+    pub(crate) const S: u8 = 8;
+    /// PF.
+    pub(crate) const P: u8 = 16;
+    /// AF.
+    pub(crate) const A: u8 = 32;
+    /// All six.
+    pub(crate) const EVERY: u8 = O | C | Z | S | P | A;
+}
+
 impl Cond {
+    /// The flags ([`flag`]) that it asks for.
+    pub(crate) fn flags(self) -> u8 {
+        use flag::{C, O, P, S, Z};
+        match self {
+            Cond::O | Cond::No => O,
+            Cond::B | Cond::Ae => C,
+            Cond::E | Cond::Ne => Z,
+            Cond::Be | Cond::A => C | Z,
+            Cond::S | Cond::Ns => S,
+            Cond::P | Cond::Np => P,
+            Cond::L | Cond::Ge => S | O,
+            Cond::Le | Cond::G => S | O | Z,
+        }
+    }
+
     /// All conditions, by encoding.
     pub const ALL: [Cond; 16] = [
         Cond::O,
@@ -321,29 +359,33 @@ impl<G: Guest> Clone for Op<G> {
 impl<G: Guest> Copy for Op<G> {}
 
 impl<G: Guest> Op<G> {
-    /// Whether somebody may look at the flags before this op is done: it reads them, or it may fault or leave.
-    pub(crate) fn needs_flags(&self) -> bool {
+    /// The flags ([`flag`]) that somebody may look at before this op is done: it reads them, or it may fault or leave.
+    pub(crate) fn flags_read(&self) -> u8 {
         match self {
-            Op::Alu { op, .. } => matches!(op, Alu::Adc | Alu::Sbb),
+            Op::Alu { op: Alu::Adc | Alu::Sbb, .. } | Op::Shift { op: Shift::Rcl | Shift::Rcr, .. } => {
+                flag::C
+            }
+            Op::SetCond { cond, .. } | Op::CondMov { cond, .. } => cond.flags(),
+            Op::Vector { mem, faults, .. } if mem.is_some() || *faults => flag::EVERY,
+            Op::Quick { quick: Quick::Divide { .. }, .. } => flag::EVERY,
             Op::Mov { .. }
             | Op::Extend { .. }
             | Op::High8 { .. }
             | Op::SetHigh8 { .. }
             | Op::Bswap { .. }
+            | Op::Alu { .. }
+            | Op::Unary { .. }
+            | Op::Shift { .. }
+            | Op::ShiftDouble { .. }
             | Op::Imul { .. }
             | Op::MulWide { .. }
-            | Op::Popcnt { .. }
-            | Op::Lea { .. } => false,
-            Op::Unary { op, .. } => matches!(op, Unary::Inc | Unary::Dec),
-            Op::Vector { mem, faults, .. } => mem.is_some() || *faults,
-            Op::Quick { quick, .. } => matches!(quick, Quick::Divide { .. }),
-            Op::Shift { .. }
-            | Op::ShiftDouble { .. }
             | Op::Bit { .. }
             | Op::BitScan { .. }
-            | Op::SetCond { .. }
-            | Op::CondMov { .. }
-            | Op::Load { .. }
+            | Op::Popcnt { .. }
+            | Op::Lea { .. }
+            | Op::Vector { .. }
+            | Op::Quick { .. } => 0,
+            Op::Load { .. }
             | Op::LoadSigned { .. }
             | Op::LoadForWrite { .. }
             | Op::Store { .. }
@@ -353,7 +395,42 @@ impl<G: Guest> Op<G> {
             | Op::Jump { .. }
             | Op::Branch { .. }
             | Op::BranchZero { .. }
-            | Op::JumpTo { .. } => true,
+            | Op::JumpTo { .. } => flag::EVERY,
+        }
+    }
+
+    /// Whether this op may write `r`.
+    pub(crate) fn writes(&self, r: Reg) -> bool {
+        match *self {
+            Op::Mov { dst, .. }
+            | Op::Extend { dst, .. }
+            | Op::High8 { dst, .. }
+            | Op::SetHigh8 { dst, .. }
+            | Op::Bswap { dst, .. }
+            | Op::Alu { dst, .. }
+            | Op::Unary { dst, .. }
+            | Op::Shift { dst, .. }
+            | Op::ShiftDouble { dst, .. }
+            | Op::Imul { dst, .. }
+            | Op::Bit { dst, .. }
+            | Op::BitScan { dst, .. }
+            | Op::Popcnt { dst, .. }
+            | Op::SetCond { dst, .. }
+            | Op::CondMov { dst, .. }
+            | Op::Lea { dst, .. }
+            | Op::Load { dst, .. }
+            | Op::LoadSigned { dst, .. }
+            | Op::LoadForWrite { dst, .. } => dst == r,
+            Op::MulWide { lo, hi, .. } => lo == r || hi == r,
+            Op::Quick { quick: Quick::SignMask | Quick::BitOffset, dst, .. } => dst == r,
+            // These do more than their operands say.
+            Op::Vector { .. } | Op::Call { .. } | Op::CallLeave { .. } | Op::Quick { .. } => true,
+            Op::Store { .. }
+            | Op::CheckTarget { .. }
+            | Op::Jump { .. }
+            | Op::Branch { .. }
+            | Op::BranchZero { .. }
+            | Op::JumpTo { .. } => false,
         }
     }
 
@@ -376,14 +453,26 @@ impl<G: Guest> Op<G> {
         )
     }
 
-    /// Whether all six flags are new after this op, whatever they were.
-    pub(crate) fn defines_flags(&self) -> bool {
+    /// The flags that are new after this op, whatever they were.
+    pub(crate) fn flags_defined(&self) -> u8 {
         match self {
-            Op::Alu { flags, .. } => *flags,
-            Op::Unary { op, .. } => *op == Unary::Neg,
-            Op::Vector { flags, .. } => *flags,
-            Op::Imul { .. } | Op::MulWide { .. } | Op::Popcnt { .. } => true,
-            _ => false,
+            Op::Alu { flags: true, .. } | Op::Vector { flags: true, .. } => flag::EVERY,
+            Op::Unary { op, .. } => match op {
+                Unary::Neg => flag::EVERY,
+                Unary::Inc | Unary::Dec => flag::EVERY & !flag::C,
+                Unary::Not => 0,
+            },
+            Op::Imul { .. } | Op::MulWide { .. } | Op::Popcnt { .. } => flag::EVERY,
+            Op::Shift { op, size, count: Val::Imm(n), .. } if n & size.count_mask() != 0 => match op {
+                Shift::Shl | Shift::Shr | Shift::Sar => flag::EVERY,
+                Shift::Rol | Shift::Ror => flag::C | flag::O,
+                // A whole turn through CF leaves it as it was.
+                Shift::Rcl | Shift::Rcr => 0,
+            },
+            Op::ShiftDouble { size, count: Val::Imm(n), .. } if n & size.count_mask() != 0 => flag::EVERY,
+            Op::Bit { .. } => flag::C,
+            Op::BitScan { .. } => flag::Z,
+            _ => 0,
         }
     }
 }
@@ -393,18 +482,17 @@ impl<G: Guest> Op<G> {
 ///
 /// A block is left only at its end, by a fault, and at the end of an instruction whose slow path asked for it.
 pub fn dead_flags<G: Guest>(ops: &mut [Op<G>], starts: impl DoubleEndedIterator<Item = usize>) {
-    let (mut live, mut end) = (true, ops.len());
+    let (mut live, mut end) = (flag::EVERY, ops.len());
     for start in starts.rev() {
         let insn = &mut ops[start..end];
-        live |= insn.iter().any(Op::may_ask_to_leave);
+        if insn.iter().any(Op::may_ask_to_leave) {
+            live = flag::EVERY;
+        }
         for op in insn.iter_mut().rev() {
-            if op.defines_flags() {
-                if let (Op::Alu { flags, .. }, false) = (&mut *op, live) {
-                    *flags = false;
-                }
-                live = false;
+            if let (Op::Alu { flags, .. }, 0) = (&mut *op, live) {
+                *flags = false;
             }
-            live |= op.needs_flags();
+            live = live & !op.flags_defined() | op.flags_read();
         }
         end = start;
     }

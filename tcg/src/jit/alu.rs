@@ -3,11 +3,11 @@
 use super::{
     asm::{Rm, cc},
     emit::{Emit, Slow},
-    flags::{C, Z, exact_after},
+    flags::{By, C, EVERY, Operand, Z, exact_after},
     regs::{S0, S1, Source, file, pinned},
 };
 use crate::{
-    ir::{Alu, Bit, Cond, Helper, Op, Quick, Reg, Size, Unary, Val},
+    ir::{Alu, Bit, Cond, Helper, Op, Quick, Reg, Shift, Size, Unary, Val},
     lazy::Kind,
     x86::Cpu,
 };
@@ -15,6 +15,10 @@ use crate::{
 /// Guest rAX and rDX.
 const ACCUMULATOR: Reg = Reg(0);
 const DATA: Reg = Reg(2);
+
+/// Numbers in the host's opcode map.
+const AND: u8 = 4;
+const XOR: u8 = 6;
 
 /// Number in the host's opcode map, and what pends afterwards.
 fn alu_number(op: Alu) -> (u8, Kind) {
@@ -41,7 +45,16 @@ fn fits(size: Size, v: u64) -> Option<i32> {
 
 impl Emit<'_> {
     /// Emits `op`; `false` when the interpreter has to do it. `rest` are the instruction's ops after it.
-    pub(super) fn compute(&mut self, op: &Op<Cpu>, rest: &[Op<Cpu>], live: bool) -> bool {
+    pub(super) fn compute(&mut self, op: &Op<Cpu>, rest: &[Op<Cpu>], live: u8) -> bool {
+        let carry = live & C != 0;
+        let live = live & op.flags_defined() != 0
+            || live != 0
+                && matches!(
+                    op,
+                    Op::Shift { count: Val::Reg(_), .. }
+                        | Op::ShiftDouble { count: Val::Reg(_), .. }
+                        | Op::Shift { op: Shift::Rcl | Shift::Rcr, .. }
+                );
         match *op {
             Op::Mov { size, dst, src } => self.mov(size, dst, src, rest),
             Op::Extend { signed, from, to, dst, src } => self.extend(signed, from, to, dst, src),
@@ -75,7 +88,7 @@ impl Emit<'_> {
                 self.a.bswap(size, d);
             }
             Op::Alu { op, size, dst, a, b, flags } => return self.alu(op, size, dst, a, b, flags),
-            Op::Unary { op, size, dst, a, flags: _ } => self.unary(op, size, dst, a, live),
+            Op::Unary { op, size, dst, a, flags: _ } => self.unary(op, size, dst, a, live, carry),
             Op::Shift { op, size, dst, a, count } => return self.shift(op, size, dst, a, count, live),
             Op::ShiftDouble { left, size, dst, a, b, count } => {
                 return self.shift_double(left, size, dst, a, b, count, live);
@@ -161,6 +174,13 @@ impl Emit<'_> {
             self.compare(number, kind, size, a, b, flags);
             return true;
         }
+        if carries {
+            // First: it may need the operands of the operation that made the carry.
+            self.host_carry();
+            if flags {
+                self.keep_carry();
+            }
+        }
         // The result is computed in place, unless its place is also the second operand.
         let aliased = b == Val::Reg(dst) && a != dst;
         let to = if dst == a {
@@ -172,31 +192,52 @@ impl Emit<'_> {
             self.s1_busy = to == S1;
             to
         };
-        let b = self.source(b);
-        if carries {
-            // Before the operands are kept: it may need those of the operation that made the carry.
-            self.host_carry();
-            if flags {
-                self.keep_carry();
-            }
-        }
+        let second = self.source(b);
+        let mut operands = (Operand::Kept, Operand::Kept);
         if flags && kind != Kind::Logic {
-            self.keep_a(Source::Host(to));
-            self.keep_b(b);
+            operands = self.operands(kind, dst, a, b, (to, second));
         }
-        self.apply(number, size, to, b);
+        self.apply(number, size, to, second);
         if flags && kind == Kind::Logic {
-            self.keep_a(Source::Host(to));
+            if dst < Reg::TEMP {
+                operands.0 = Operand::Reg(dst);
+            } else {
+                self.keep_a(Source::Host(to));
+            }
         }
         if to == S1 && dst != a {
             self.put(size, dst, S1);
         }
         self.exact = 0;
         if flags {
-            self.set_pending(kind, size, 0);
+            self.set_pending(kind, size, 0, operands.0, operands.1);
             self.exact = exact_after(kind, size, 0);
         }
         true
+    }
+
+    /// Where the operands of dst = a OP b will be found after it; keeps now those that will be nowhere. They are in `at`.
+    fn operands(&mut self, kind: Kind, dst: Reg, a: Reg, b: Val, at: (u8, Source)) -> (Operand, Operand) {
+        let lasts = |r: Reg| r < Reg::TEMP && r != dst;
+        let (second, by) = match b {
+            Val::Imm(v) => (Operand::Imm(v), By::Imm(v)),
+            Val::Reg(r) if lasts(r) => (Operand::Reg(r), By::Reg(r)),
+            Val::Reg(_) => {
+                self.keep_b(at.1);
+                (Operand::Kept, By::Kept)
+            }
+        };
+        let undone =
+            matches!(kind, Kind::Add | Kind::Sub) && dst == a && dst < Reg::TEMP && b != Val::Reg(dst);
+        let first = if undone {
+            Operand::Before { minus: kind == Kind::Add, result: dst, by }
+        } else if lasts(a) {
+            Operand::Reg(a)
+        } else {
+            self.keep_a(Source::Host(at.0));
+            Operand::Kept
+        };
+        (first, second)
     }
 
     /// An addition without flags as an address; host flags stay as they are.
@@ -240,48 +281,69 @@ impl Emit<'_> {
             Some(h) => h,
             None => self.read(a),
         };
-        let b = self.source(b);
-        match kind {
-            Kind::Sub => {
-                self.keep_a(Source::Host(h));
-                self.keep_b(b);
-                self.apply(7, size, h, b);
+        let second = self.source(b);
+        let mut kind = kind;
+        let mut operands = (Operand::Kept, Operand::Kept);
+        match (kind, number) {
+            (Kind::Sub, _) => {
+                operands = self.operands(kind, Reg::SINK, a, b, (h, second));
+                self.apply(7, size, h, second);
             }
-            Kind::Logic if same => {
-                self.keep_a(Source::Host(h));
+            (Kind::Logic, _) if same && number != XOR => {
+                operands.0 = self.operands(kind, Reg::SINK, a, Val::Imm(0), (h, second)).0;
                 self.a.test(size, Rm::Reg(h), h);
+            }
+            (Kind::Logic, AND) => {
+                kind = Kind::Test;
+                operands = self.operands(kind, Reg::SINK, a, b, (h, second));
+                self.test(size, h, second);
             }
             _ => {
                 if kind != Kind::Logic {
                     self.keep_a(Source::Host(h));
-                    self.keep_b(b);
+                    self.keep_b(second);
                 }
                 self.open = None;
                 let to = if h == S1 { S1 } else { S0 };
-                if let Source::Imm(v) = b
+                if let Source::Imm(v) = second
                     && fits(size, v).is_none()
                 {
                     // Needs both scratch registers.
-                    let h = if h == S1 { S1 } else { h };
                     self.a.mov_imm(S0, v);
                     self.a.alu(number, size, S0, Rm::Reg(h));
                     self.keep_a(Source::Host(S0));
                 } else {
                     self.a.mov(to, h);
-                    self.apply(number, size, to, b);
+                    self.apply(number, size, to, second);
                     if kind == Kind::Logic {
                         self.keep_a(Source::Host(to));
                     }
                 }
             }
         }
-        self.set_pending(kind, size, 0);
+        self.set_pending(kind, size, 0, operands.0, operands.1);
         self.exact = exact_after(kind, size, 0);
     }
 
-    fn unary(&mut self, op: Unary, size: Size, dst: Reg, a: Reg, live: bool) {
+    /// The flags of `h` AND `b`.
+    fn test(&mut self, size: Size, h: u8, b: Source) {
+        match b {
+            Source::Host(s) => self.a.test(size, Rm::Reg(s), h),
+            Source::File(r) => self.a.test(size, file(r), h),
+            Source::Imm(v) => match fits(size, v) {
+                Some(v) => self.a.test_imm(size, Rm::Reg(h), v),
+                None => {
+                    self.open = None;
+                    self.a.mov_imm(S0, v);
+                    self.a.test(size, Rm::Reg(h), S0);
+                }
+            },
+        }
+    }
+
+    fn unary(&mut self, op: Unary, size: Size, dst: Reg, a: Reg, live: bool, carry: bool) {
         let step = matches!(op, Unary::Inc | Unary::Dec);
-        if step && live {
+        if step && live && carry {
             self.host_carry();
             self.keep_carry();
         }
@@ -292,18 +354,21 @@ impl Emit<'_> {
             self.a.load(Size::Q, S1, from);
             S1
         };
+        let mut first = Operand::Kept;
         match op {
             // NOT changes no flags, the host's neither.
             Unary::Not => self.a.unary(2, size, Rm::Reg(to)),
             Unary::Neg => {
+                first = Operand::Imm(0);
                 if live {
-                    self.keep_a(Source::Imm(0));
                     self.keep_b(Source::Host(to));
                 }
                 self.a.unary(3, size, Rm::Reg(to));
             }
             Unary::Inc | Unary::Dec => {
-                if live {
+                if dst == a && dst < Reg::TEMP {
+                    first = Operand::Before { minus: op == Unary::Inc, result: dst, by: By::Imm(1) };
+                } else if live {
                     self.keep_a(Source::Host(to));
                 }
                 self.a.step(u8::from(op == Unary::Dec), size, Rm::Reg(to));
@@ -320,7 +385,7 @@ impl Emit<'_> {
         };
         self.exact = 0;
         if live {
-            self.set_pending(kind, size, 0);
+            self.set_pending(kind, size, 0, first, Operand::Kept);
             self.exact = exact_after(kind, size, 0);
         }
     }
@@ -360,7 +425,7 @@ impl Emit<'_> {
     fn product(&mut self, kind: Kind, size: Size, live: bool) -> bool {
         self.exact = 0;
         if live {
-            self.set_pending(kind, size, 0);
+            self.set_pending(kind, size, 0, Operand::Kept, Operand::Kept);
             self.exact = exact_after(kind, size, 0);
         }
         true
@@ -455,7 +520,7 @@ impl Emit<'_> {
         self.put(size, dst, S1);
         self.exact = 0;
         if live {
-            self.set_pending(Kind::Popcnt, Size::Q, 0);
+            self.set_pending(Kind::Popcnt, Size::Q, 0, Operand::Kept, Operand::Kept);
             self.exact = exact_after(Kind::Popcnt, Size::Q, 0);
         }
         true
@@ -468,6 +533,7 @@ impl Emit<'_> {
             && from == dst
             && dst >= Reg::TEMP
         {
+            self.save_pending(&rest[0], EVERY);
             let d = self.update(to);
             self.a.setcc(cc, Rm::Reg(d));
             self.skip = 1;

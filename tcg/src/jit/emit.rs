@@ -3,7 +3,7 @@
 use super::{
     Inner,
     asm::{Asm, Fixup, Rm, cc, host::RCX},
-    flags::Pending,
+    flags::{Pending, Unwritten},
     frame::{LAZY_WORD, PC, Site, TOKENS},
     memory::Miss,
     regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     block::{Block, Exit},
-    ir::{Helper, Mem, Op, Reg, Size, Val},
+    ir::{Helper, Mem, Op, Reg, Size, Val, flag},
     x86::Cpu,
 };
 
@@ -31,6 +31,8 @@ pub(super) struct Cold {
     pub vectors: Vectors,
     pub site: Site,
     pub what: Slow,
+    /// Pending flags that memory lacks there.
+    pub unwritten: Option<Unwritten>,
     /// A temporary that stands for CL: who leaves here for the interpreter finds it in the register file.
     pub count: Option<Reg>,
 }
@@ -71,6 +73,8 @@ pub(super) struct Emit<'a> {
     pub count: Option<Reg>,
     /// Where the guest's flags are.
     pub pending: Pending,
+    /// What of them memory does not have yet.
+    pub unwritten: Option<Unwritten>,
     /// Flags set apart from the pending operation (bits of [`super::flags`]).
     pub apart: u8,
     /// Which guest flags the host's flags equal right now.
@@ -130,6 +134,7 @@ impl<'a> Emit<'a> {
             open: None,
             count: None,
             pending: Pending::Unknown,
+            unwritten: None,
             apart: 0,
             exact: 0,
             word: None,
@@ -206,17 +211,19 @@ impl<'a> Emit<'a> {
         self.block.ops.len() + usize::from(two)
     }
 
-    /// For every op, whether somebody may look at the flags after it; as [`crate::ir::dead_flags`] sees it.
-    fn live_flags(&self) -> Vec<bool> {
+    /// For every op, the flags that somebody may look at after it; as [`crate::ir::dead_flags`] sees it.
+    fn live_flags(&self) -> Vec<u8> {
         let ops = &self.block.ops;
-        let (mut live, mut end) = (true, ops.len());
-        let mut after = vec![true; ops.len()];
+        let (mut live, mut end) = (flag::EVERY, ops.len());
+        let mut after = vec![flag::EVERY; ops.len()];
         for insn in self.block.insns.iter().rev() {
             let start = insn.op as usize;
-            live |= ops[start..end].iter().any(Op::may_ask_to_leave);
+            if ops[start..end].iter().any(Op::may_ask_to_leave) {
+                live = flag::EVERY;
+            }
             for i in (start..end).rev() {
                 after[i] = live;
-                live = live && !ops[i].defines_flags() || ops[i].needs_flags();
+                live = live & !ops[i].flags_defined() | ops[i].flags_read();
             }
             end = start;
         }
@@ -224,10 +231,12 @@ impl<'a> Emit<'a> {
     }
 
     /// The ops of the current instruction after op `i`; `end` is the first of the next instruction.
-    fn op(&mut self, i: usize, end: usize, live: &[bool]) {
+    fn op(&mut self, i: usize, end: usize, live: &[u8]) {
         let op = self.block.ops[i];
         let rest = &self.block.ops[i + 1..end];
         let passing = self.passing;
+        let live = live[i];
+        self.save_pending(&op, live);
         let native = match op {
             Op::Mov { .. }
             | Op::Extend { .. }
@@ -244,7 +253,7 @@ impl<'a> Emit<'a> {
             | Op::BitScan { .. }
             | Op::Popcnt { .. }
             | Op::SetCond { .. }
-            | Op::CondMov { .. } => self.compute(&op, rest, live[i]),
+            | Op::CondMov { .. } => self.compute(&op, rest, live),
             Op::Lea { .. }
             | Op::Load { .. }
             | Op::LoadSigned { .. }
@@ -254,7 +263,7 @@ impl<'a> Emit<'a> {
                 true
             }
             Op::Vector { helper, operands, mem, flags, .. } => {
-                self.vector(helper, operands, mem, flags, live[i]);
+                self.vector(helper, operands, mem, flags, live != 0);
                 true
             }
             Op::Quick { quick, helper, dst, a, b } => {
@@ -311,6 +320,7 @@ impl<'a> Emit<'a> {
 
     /// Brings the register file up to date, then arguments to where the thunks expect them.
     fn arguments(&mut self, target: u64, a: Val, b: Val) {
+        self.write_pending();
         let a = self.source(a);
         self.bring(S0, a);
         let b = self.source(b);
@@ -333,6 +343,7 @@ impl<'a> Emit<'a> {
         self.forget();
         self.open = None;
         self.pending = Pending::Words;
+        self.unwritten = None;
         self.word = Some(0);
         self.apart = 0;
         self.exact = 0;
@@ -349,8 +360,9 @@ impl<'a> Emit<'a> {
 
     /// A slow path for what `from` jumps to, back to this place.
     pub(super) fn slow(&mut self, from: Option<Fixup>, slots: Slots, site: Site, what: Slow) {
-        let back = self.a.here();
-        self.cold.push(Cold { from, back, slots, vectors: self.vectors, site, what, count: self.count });
+        let (back, vectors, count) = (self.a.here(), self.vectors, self.count);
+        let unwritten = self.unwritten_there();
+        self.cold.push(Cold { from, back, slots, vectors, site, what, unwritten, count });
     }
 
     fn cold_path(&mut self, c: &Cold) {
@@ -370,6 +382,9 @@ impl<'a> Emit<'a> {
             if let Some(Slot { reg, dirty: true }) = *slot {
                 self.a.store(Size::Q, file(reg), POOL[n]);
             }
+        }
+        if let Some(u) = c.unwritten {
+            u.write(&mut self.a);
         }
         c.vectors.save(&mut self.a);
         if let Some(r) = c.count {
@@ -452,21 +467,25 @@ impl<'a> Emit<'a> {
     fn jump(&mut self, op: &Op<Cpu>) {
         match *op {
             Op::Jump { pc } => {
+                self.write_pending();
                 self.flush(false);
                 self.chain(0, pc);
             }
             Op::Branch { cond, taken, next } => {
                 let cc = self.condition(cond);
+                self.write_pending();
                 self.flush(false);
                 self.two_ways(cc, taken, next);
             }
             Op::BranchZero { size, src, negate, taken, next } => {
+                self.write_pending();
                 let h = self.in_scratch(S0, src);
                 self.flush(false);
                 self.a.test(size, Rm::Reg(h), h);
                 self.two_ways(if negate { cc::NE } else { cc::E }, taken, next);
             }
             Op::JumpTo { size, src } => {
+                self.write_pending();
                 let at = self.look(src);
                 self.a.movzx(size, S0, at);
                 self.flush(false);

@@ -1,29 +1,22 @@
 //! Guest flags: pending as operands, in the host's flags, or settled in their words.
 
 use super::{
-    asm::{Rm, cc},
+    asm::{Asm, Rm, cc},
     emit::Emit,
     frame::{FLAG_C, FLAG_S, FLAG_Z, LAZY_A, LAZY_B, LAZY_CARRY, LAZY_CF, LAZY_OF, LAZY_WORD, LAZY_ZF},
-    regs::{BASE, S0, S1, Source},
+    regs::{BASE, S0, S1, Source, file, pinned},
     sse::Vectors,
 };
 use crate::{
-    ir::{Cond, Size},
+    ir::{Cond, Op, Reg, Shift, Size, Unary, Val},
     lazy::{CF_APART, Kind, OF_APART, PLAIN, ZF_APART},
+    x86::Cpu,
 };
 
-/// OF.
-pub(super) const O: u8 = 1;
-/// CF.
-pub(super) const C: u8 = 2;
-/// ZF.
-pub(super) const Z: u8 = 4;
-/// SF.
-pub(super) const S: u8 = 8;
-/// PF.
-pub(super) const P: u8 = 16;
+pub(super) use crate::ir::flag::{C, EVERY, O, P, S, Z};
+
 /// All five that conditions ask for.
-pub(super) const ALL: u8 = 31;
+pub(super) const ALL: u8 = O | C | Z | S | P;
 
 /// Where the guest's flags are, as far as known while compiling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +40,7 @@ pub(super) fn exact_after(kind: Kind, size: Size, count: u8) -> u8 {
         | Kind::Logic
         | Kind::Inc
         | Kind::Dec
+        | Kind::Test
         | Kind::Popcnt => ALL,
         Kind::Shl | Kind::Shr | Kind::Sar => match count {
             1 => ALL,
@@ -57,16 +51,94 @@ pub(super) fn exact_after(kind: Kind, size: Size, count: u8) -> u8 {
     }
 }
 
-fn asks(cond: Cond) -> u8 {
-    match cond {
-        Cond::O | Cond::No => O,
-        Cond::B | Cond::Ae => C,
-        Cond::E | Cond::Ne => Z,
-        Cond::Be | Cond::A => C | Z,
-        Cond::S | Cond::Ns => S,
-        Cond::P | Cond::Np => P,
-        Cond::L | Cond::Ge => S | O,
-        Cond::Le | Cond::G => S | O | Z,
+/// The bits of the word that say so of these flags.
+fn bits_apart(flags: u8) -> u32 {
+    let apart = [(C, CF_APART), (O, OF_APART), (Z, ZF_APART)];
+    apart.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, bit)| bit).sum()
+}
+
+/// Where an operand of the pending operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operand {
+    /// In memory already, or of no use.
+    Kept,
+    /// In a guest register.
+    Reg(Reg),
+    /// A constant.
+    Imm(u64),
+    /// `result` minus (or plus) `by`: what it was before `by` was added to (or subtracted from) it.
+    Before {
+        /// Whether to subtract.
+        minus: bool,
+        result: Reg,
+        by: By,
+    },
+}
+
+/// What was added or subtracted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The second operand, in memory.
+    Kept,
+    Reg(Reg),
+    Imm(u64),
+}
+
+/// A pending operation that memory does not have yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unwritten {
+    word: u32,
+    a: Operand,
+    b: Operand,
+}
+
+impl Unwritten {
+    /// The guest registers that it is in.
+    fn regs(&self) -> impl Iterator<Item = Reg> {
+        let of = |operand| match operand {
+            Operand::Reg(r) => [Some(r), None],
+            Operand::Before { result, by: By::Reg(r), .. } => [Some(result), Some(r)],
+            Operand::Before { result, by: By::Kept | By::Imm(_), .. } => [Some(result), None],
+            Operand::Kept | Operand::Imm(_) => [None, None],
+        };
+        [of(self.a), of(self.b)].into_iter().flatten().flatten()
+    }
+
+    /// Writes it on a slow path, where the register file has what is not pinned. Uses S1 and the host's flags.
+    pub fn write(&self, a: &mut Asm) {
+        let place = |r| pinned(r).map_or_else(|| file(r), Rm::Reg);
+        for (disp, operand) in [(LAZY_B, self.b), (LAZY_A, self.a)] {
+            match operand {
+                Operand::Kept => continue,
+                Operand::Reg(r) => match pinned(r) {
+                    Some(h) => {
+                        a.store(Size::Q, at(disp), h);
+                        continue;
+                    }
+                    None => a.load(Size::Q, S1, file(r)),
+                },
+                Operand::Imm(v) => a.mov_imm(S1, v),
+                Operand::Before { minus, result, by } => {
+                    let number = if minus { 5 } else { 0 };
+                    match by {
+                        By::Imm(v) => {
+                            a.mov_imm(S1, if minus { v.wrapping_neg() } else { v });
+                            a.alu(0, Size::Q, S1, place(result));
+                        }
+                        By::Reg(r) => {
+                            a.load(Size::Q, S1, place(result));
+                            a.alu(number, Size::Q, S1, place(r));
+                        }
+                        By::Kept => {
+                            a.load(Size::Q, S1, place(result));
+                            a.alu(number, Size::Q, S1, at(LAZY_B));
+                        }
+                    }
+                }
+            }
+            a.store(Size::Q, at(disp), S1);
+        }
+        a.store_imm(Size::D, at(LAZY_WORD), self.word as i32);
     }
 }
 
@@ -83,10 +155,7 @@ impl Emit<'_> {
                 self.a.store_imm(Size::Q, at(disp), v as i32);
             }
             Source::Imm(_) | Source::File(_) => {
-                let scratch = if self.s1_busy || self.passing.is_some() { S0 } else { S1 };
-                if scratch == S0 {
-                    self.open = None;
-                }
+                let scratch = self.scratch();
                 self.bring(scratch, v);
                 self.a.store(Size::Q, at(disp), scratch);
             }
@@ -106,19 +175,119 @@ impl Emit<'_> {
         self.a.setcc(cc::B, at(LAZY_CARRY));
     }
 
-    /// The flags are now those of this operation, whose operands are kept. Emits no more than a move.
-    pub(super) fn set_pending(&mut self, kind: Kind, size: Size, count: u8) {
-        let word = kind.word(size);
-        if self.word != Some(word) {
-            self.a.store_imm(Size::D, at(LAZY_WORD), word as i32);
-            self.word = Some(word);
-        }
+    /// The flags are now those of this operation. Its operands are kept already or as given; they, and what it is, are
+    /// written when something may look. Emits nothing.
+    pub(super) fn set_pending(&mut self, kind: Kind, size: Size, count: u8, a: Operand, b: Operand) {
+        self.unwritten = Some(Unwritten { word: kind.word(size), a, b });
         self.pending = Pending::Known { kind, size, count };
         self.apart = 0;
     }
 
-    /// As [`Emit::set_pending`] on a path that may be jumped over.
+    /// Brings memory up to date with the flags. Emits no instruction that changes the host's flags; uses S0 or S1.
+    pub(super) fn write_pending(&mut self) {
+        let Some(u) = self.unwritten.take() else { return };
+        self.held = 0;
+        for (disp, operand) in [(LAZY_B, u.b), (LAZY_A, u.a)] {
+            match operand {
+                Operand::Kept => {}
+                Operand::Reg(r) => {
+                    let source = self.source(Val::Reg(r));
+                    self.keep(disp, source);
+                }
+                Operand::Imm(v) => self.keep(disp, Source::Imm(v)),
+                Operand::Before { minus, result, by } => self.keep_before(minus, result, by),
+            }
+        }
+        if self.word != Some(u.word) {
+            self.a.store_imm(Size::D, at(LAZY_WORD), u.word as i32);
+            self.word = Some(u.word);
+        }
+        self.held = 0;
+    }
+
+    /// Writes the first operand of an addition (a subtraction when not `minus`) that left `result`.
+    fn keep_before(&mut self, minus: bool, result: Reg, by: By) {
+        let h = self.read(result);
+        let scratch = self.scratch();
+        let signed = |v: u64| if minus { v.wrapping_neg() } else { v };
+        match by {
+            By::Imm(v) if i32::try_from(signed(v) as i64).is_ok() => {
+                self.a.lea(Size::Q, scratch, Rm::Base(h, signed(v) as i32));
+            }
+            By::Imm(v) => {
+                self.a.mov_imm(scratch, signed(v));
+                self.a.lea(Size::Q, scratch, Rm::Index(h, scratch, 0, 0));
+            }
+            By::Reg(_) | By::Kept => {
+                match by {
+                    By::Reg(r) => {
+                        let source = self.source(Val::Reg(r));
+                        self.bring(scratch, source);
+                    }
+                    _ => self.a.load(Size::Q, scratch, at(LAZY_B)),
+                }
+                if minus {
+                    // -b is NOT b + 1; NOT changes no flags.
+                    self.a.unary(2, Size::Q, Rm::Reg(scratch));
+                }
+                self.a.lea(Size::Q, scratch, Rm::Index(h, scratch, 0, i32::from(minus)));
+            }
+        }
+        self.a.store(Size::Q, at(LAZY_A), scratch);
+    }
+
+    /// A scratch register that nothing of the current op is in.
+    fn scratch(&mut self) -> u8 {
+        if self.s1_busy || self.passing.is_some() {
+            self.open = None;
+            S0
+        } else {
+            S1
+        }
+    }
+
+    /// Before op `op`, after which somebody may look at the flags `live`: writes what it would make unwritable.
+    pub(super) fn save_pending(&mut self, op: &Op<Cpu>, live: u8) {
+        let defined = op.flags_defined();
+        let through = live & !defined;
+        match op {
+            Op::Shift { op: Shift::Rcl | Shift::Rcr, .. } => self.write_pending(),
+            // Those set their flags apart from what pends, or may leave it.
+            Op::Bit { .. } | Op::BitScan { .. } | Op::Shift { .. } if through != 0 => self.write_pending(),
+            Op::Bit { .. } | Op::BitScan { .. } | Op::Shift { .. } => self.unwritten = None,
+            // The carry is kept with the new operation.
+            Op::Unary { op: Unary::Inc | Unary::Dec, .. } if live & defined != 0 => {}
+            _ if through != 0 && self.unwritten.is_some_and(|u| u.regs().any(|r| op.writes(r))) => {
+                self.write_pending();
+            }
+            _ => {}
+        }
+    }
+
+    /// What a slow path from here has to write. The way around it does not, so what memory has is unknown from now on.
+    pub(super) fn unwritten_there(&mut self) -> Option<Unwritten> {
+        if self.unwritten.is_some() {
+            self.word = None;
+        }
+        self.unwritten
+    }
+
+    /// The flags are now those of this operation, whose operands are kept, but for those that are set apart. Emits moves.
+    pub(super) fn set_pending_apart(&mut self, kind: Kind, size: Size, flags: u8) {
+        let word = kind.word(size) | bits_apart(flags);
+        if self.word != Some(word) {
+            self.a.store_imm(Size::D, at(LAZY_WORD), word as i32);
+            self.word = Some(word);
+        }
+        self.unwritten = None;
+        self.pending = Pending::Known { kind, size, count: 0 };
+        self.apart = flags;
+        self.exact = 0;
+    }
+
+    /// The flags are those of this operation, whose operands are kept, on a path that may be jumped over.
     pub(super) fn maybe_pending(&mut self, kind: Kind, size: Size) {
+        debug_assert!(self.unwritten.is_none());
         self.a.store_imm(Size::D, at(LAZY_WORD), kind.word(size) as i32);
         self.word = None;
         self.pending = Pending::Unknown;
@@ -127,12 +296,8 @@ impl Emit<'_> {
 
     /// From now on these flags are those of [`Emit::keep_apart`], whatever pends. Changes the host's flags.
     pub(super) fn set_apart(&mut self, flags: u8) {
-        let mut bits = 0;
-        for (flag, bit) in [(C, CF_APART), (O, OF_APART), (Z, ZF_APART)] {
-            if flags & flag != 0 {
-                bits |= bit;
-            }
-        }
+        debug_assert!(self.unwritten.is_none());
+        let bits = bits_apart(flags);
         match self.word {
             Some(word) if word & bits == bits => {}
             Some(word) => {
@@ -168,7 +333,14 @@ impl Emit<'_> {
         }
         match self.pending {
             Pending::Known { kind, size, count } => match kind {
-                Kind::Add | Kind::Sub | Kind::Adc | Kind::Sbb | Kind::Logic | Kind::Inc | Kind::Dec => true,
+                Kind::Add
+                | Kind::Sub
+                | Kind::Adc
+                | Kind::Sbb
+                | Kind::Logic
+                | Kind::Test
+                | Kind::Inc
+                | Kind::Dec => true,
                 Kind::Shl | Kind::Shr | Kind::Sar => exact_after(kind, size, count) & wanted == wanted,
                 Kind::Settled | Kind::Imul | Kind::Mul | Kind::Popcnt => false,
             },
@@ -178,6 +350,7 @@ impl Emit<'_> {
 
     /// Redoes the pending operation for its flags; uses S0. Only after [`Emit::reproduces`].
     fn reproduce(&mut self) {
+        self.write_pending();
         let Pending::Known { kind, size, count } = self.pending else { return };
         self.open = None;
         redo(&mut self.a, kind, size, count);
@@ -186,6 +359,7 @@ impl Emit<'_> {
 
     /// Makes all of the host's flags the guest's, wherever they are. Uses S0 and S1.
     fn recover(&mut self) {
+        self.write_pending();
         self.open = None;
         // It may call Rust, which keeps no XMM register.
         self.flush_vectors();
@@ -213,7 +387,7 @@ impl Emit<'_> {
 
     /// Makes a host condition equal to a guest condition and returns it. May use S0 and S1.
     pub(super) fn condition(&mut self, cond: Cond) -> u8 {
-        let wanted = asks(cond);
+        let wanted = cond.flags();
         let number = cond as u8;
         if self.exact & wanted == wanted {
             return number;
@@ -253,12 +427,13 @@ impl Emit<'_> {
 }
 
 /// Does an operation again, for its flags, from the kept operands. Uses S0. Not for products and bit counts.
-pub(super) fn redo(a: &mut super::asm::Asm, kind: Kind, size: Size, count: u8) {
+pub(super) fn redo(a: &mut Asm, kind: Kind, size: Size, count: u8) {
     a.load(Size::Q, S0, at(LAZY_A));
     match kind {
         Kind::Add => a.alu(0, size, S0, at(LAZY_B)),
         Kind::Sub => a.alu(7, size, S0, at(LAZY_B)),
         Kind::Logic => a.test(size, Rm::Reg(S0), S0),
+        Kind::Test => a.test(size, at(LAZY_B), S0),
         Kind::Adc | Kind::Sbb | Kind::Inc | Kind::Dec => {
             a.bit_imm(4, Size::D, at(LAZY_CARRY), 0);
             match kind {

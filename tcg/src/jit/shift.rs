@@ -6,7 +6,7 @@
 use super::{
     asm::{Rm, cc, host::RCX},
     emit::Emit,
-    flags::{C, O, exact_after},
+    flags::{C, O, Operand, exact_after},
     frame::{LAZY_CF, LAZY_OF},
     regs::{BASE, S0, S1, Source, file},
 };
@@ -40,10 +40,6 @@ fn kind(op: Shift) -> Option<Kind> {
     }
 }
 
-const fn mask(size: Size) -> u64 {
-    if matches!(size, Size::Q) { 63 } else { 31 }
-}
-
 impl Emit<'_> {
     /// Whether `dst` = `src` only brings CL to a shift, which will find it where it is.
     pub(super) fn is_count(&mut self, dst: Reg, src: Val, rest: &[Op<Cpu>]) -> bool {
@@ -58,7 +54,7 @@ impl Emit<'_> {
 
     pub(super) fn shift(&mut self, op: Shift, size: Size, dst: Reg, a: Reg, count: Val, live: bool) -> bool {
         match count {
-            Val::Imm(n) => self.shift_by(op, size, dst, a, (n & mask(size)) as u8, live),
+            Val::Imm(n) => self.shift_by(op, size, dst, a, (n & size.count_mask()) as u8, live),
             Val::Reg(r) => {
                 let in_cl = self.count.take() == Some(r);
                 let done = self.shift_by_cl(op, size, dst, a, (!in_cl).then_some(r), live);
@@ -106,11 +102,10 @@ impl Emit<'_> {
         if let Some(kind) = kind(op) {
             if live {
                 self.keep_a(Source::Host(to));
-                self.keep_b(Source::Imm(u64::from(n)));
             }
             self.a.shift_imm(number(op), size, to, n);
             if live {
-                self.set_pending(kind, size, n);
+                self.set_pending(kind, size, n, Operand::Kept, Operand::Imm(u64::from(n)));
                 self.exact = exact_after(kind, size, n);
             }
             return true;
@@ -164,12 +159,12 @@ impl Emit<'_> {
         let to = self.shifted(size, dst, a);
         self.exact = 0;
         if let (true, Some(kind)) = (live, kind(op)) {
-            self.a.test_imm(Size::B, Rm::Reg(RCX), mask(size) as i32);
+            self.a.test_imm(Size::B, Rm::Reg(RCX), size.count_mask() as i32);
             let none = self.a.jcc(cc::E);
             self.keep_a(Source::Host(to));
             self.open = None;
             self.a.load(Size::D, S0, Rm::Reg(RCX));
-            self.a.alu_imm(4, Size::D, Rm::Reg(S0), mask(size) as i32);
+            self.a.alu_imm(4, Size::D, Rm::Reg(S0), size.count_mask() as i32);
             self.keep_b(Source::Host(S0));
             self.maybe_pending(kind, size);
             self.a.bind(none);
@@ -201,7 +196,7 @@ impl Emit<'_> {
             return false;
         }
         let n = match count {
-            Val::Imm(n) => (n & mask(size)) as u8,
+            Val::Imm(n) => (n & size.count_mask()) as u8,
             Val::Reg(r) => {
                 if live || r != COUNTER {
                     return false;
@@ -223,8 +218,7 @@ impl Emit<'_> {
         let to = self.update(dst);
         if live {
             // Before the flags of the shift are there to be kept.
-            self.set_pending(Kind::Logic, size, 0);
-            self.set_apart(C | O);
+            self.set_pending_apart(Kind::Logic, size, C | O);
         }
         self.a.shift_double_imm(left, size, to, from, n);
         self.exact = 0;

@@ -8,7 +8,7 @@ use super::{
     asm::{Asm, Fixup, Rm, cc},
     emit::{ARG, Emit, TARGET},
     encodings::{Encoding, Use, encoding},
-    flags::{ALL, C, Pending, Z},
+    flags::{ALL, C, Pending, Unwritten, Z},
     frame::{LAZY_A, SIMD, Site, XMM},
     memory::Miss,
     regs::{BASE, POOL, S0, S1, Slot, Slots, Source, file},
@@ -82,6 +82,8 @@ pub(super) struct ColdVector {
     seg: Option<Reg>,
     site: Site,
     result: Done,
+    /// Pending flags that memory lacks there.
+    unwritten: Option<Unwritten>,
 }
 
 impl ColdVector {
@@ -93,6 +95,7 @@ impl ColdVector {
         (helper, operands): (Helper<Cpu>, u64),
         seg: Option<Reg>,
         site: Site,
+        unwritten: Option<Unwritten>,
     ) -> Self {
         Self {
             check: None,
@@ -108,6 +111,7 @@ impl ColdVector {
             seg,
             site: Site { dst: Reg::SINK.0, ..site },
             result: Done::Nothing,
+            unwritten,
         }
     }
 }
@@ -153,6 +157,7 @@ impl Emit<'_> {
 
     fn vector_call(&mut self, helper: Helper<Cpu>, operands: u64, mem: Option<Mem>, flags: bool) {
         self.site.dst = Reg::SINK.0;
+        self.write_pending();
         match mem {
             Some(mem) => self.address(&Mem { seg: Reg::ZERO, wrap32: false, ..mem }),
             None => self.a.mov_imm(S0, 0),
@@ -244,6 +249,7 @@ impl Emit<'_> {
         if check.is_some() || mem.is_some() {
             let (after, site) = (self.vectors, Site { dst: Reg::SINK.0, ..self.site });
             let seg = mem.map(|m| m.seg);
+            let unwritten = self.unwritten_there();
             self.cold_vectors.push(ColdVector {
                 check,
                 misses,
@@ -258,6 +264,7 @@ impl Emit<'_> {
                 seg,
                 site,
                 result,
+                unwritten,
             });
         }
         match result {
@@ -327,6 +334,9 @@ impl Emit<'_> {
                 self.a.store(Size::Q, file(reg), POOL[n]);
             }
         }
+        if let Some(u) = c.unwritten {
+            u.write(&mut self.a);
+        }
         match c.seg {
             None => self.a.mov_imm(S0, 0),
             Some(Reg::ZERO) => {}
@@ -362,6 +372,7 @@ impl Emit<'_> {
         // The slow path has settled the flags.
         self.word = None;
         self.pending = Pending::Unknown;
+        self.unwritten = None;
         self.apart = 0;
         self.exact = ALL;
         if !live {
@@ -371,8 +382,7 @@ impl Emit<'_> {
         self.keep_a(Source::Imm(0));
         self.a.setcc(cc::NP, Rm::Base(BASE, LAZY_A));
         self.keep_apart(C | Z);
-        self.set_pending(Kind::Logic, Size::Q, 0);
-        self.set_apart(C | Z);
+        self.set_pending_apart(Kind::Logic, Size::Q, C | Z);
         self.exact = ALL;
     }
 }

@@ -287,7 +287,9 @@ impl Emit<'_> {
         self.open = None;
         let call = (helper, operands);
         let seg = mem.map(|m| m.seg);
-        self.cold_vectors.push(ColdVector::parked((early, misses), back, cached, call, seg, self.site));
+        let unwritten = self.unwritten_there();
+        let cold = ColdVector::parked((early, misses), back, cached, call, seg, self.site, unwritten);
+        self.cold_vectors.push(cold);
         true
     }
 
