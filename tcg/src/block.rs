@@ -135,8 +135,8 @@ pub trait Backend<G: Guest> {
     /// Start of every instruction in the compiled form, and one past the last op.
     fn bounds<'a>(&self, code: &'a Self::Code) -> &'a [u32];
 
-    /// Gets block `id` ready for [`Backend::run_linked`]. Whether that made every other block's entry invalid.
-    fn prepare(&mut self, _id: u32, _code: &Self::Code) -> bool {
+    /// Gets block `id` of `context` ready for [`Backend::run_linked`]. Whether that made every other block's entry invalid.
+    fn prepare(&mut self, _id: u32, _context: u32, _code: &Self::Code) -> bool {
         false
     }
 

@@ -41,6 +41,8 @@ pub struct Core {
     pub(crate) moved: bool,
     /// Host address of the first TLB entry that data accesses use now, while machine code runs.
     pub(crate) view: u64,
+    /// Address of the run loop's table of recent blocks, for machine code only.
+    pub(crate) recent: u64,
     /// Flags that machine code has not settled yet; nothing between runs.
     pub(crate) lazy: Lazy,
     /// Software TLB for data.
@@ -71,6 +73,7 @@ impl Core {
             mmu: 0,
             moved: false,
             view: 0,
+            recent: 0,
             lazy: Lazy::default(),
             tlb: Tlb::new(),
             itlb: Itlb::new(),

@@ -8,7 +8,7 @@ use super::{
     memory::Miss,
     regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
     sse::{ColdVector, Vectors},
-    thunks::Thunks,
+    thunks::{Thunks, search},
     x87::ColdX87,
 };
 use crate::{
@@ -93,6 +93,10 @@ pub(super) struct Emit<'a> {
     links: [u64; 2],
     /// Where an exit leads that has no link.
     stubs: [u64; 2],
+    /// A computed exit's ways to the run loop, written after the block, too.
+    computed: Option<[Fixup; 4]>,
+    /// What the block depends on besides its bytes.
+    context: u32,
     /// Exits' ways to their stubs, written after the block.
     ends: Vec<(usize, u64, Option<Fixup>)>,
     pub block: &'a Block<Cpu>,
@@ -108,7 +112,7 @@ impl<'a> Emit<'a> {
         a: Asm,
         t: Thunks,
         block: &'a Block<Cpu>,
-        id: u32,
+        (id, context): (u32, u32),
         inner: *const Inner,
         links: [u64; 2],
     ) -> Self {
@@ -147,6 +151,8 @@ impl<'a> Emit<'a> {
             inner,
             links,
             stubs: [0; 2],
+            computed: None,
+            context,
             ends: Vec::new(),
             block,
         }
@@ -194,6 +200,13 @@ impl<'a> Emit<'a> {
             self.stubs[slot] = self.a.origin + self.a.here() as u64;
             self.set_pc(pc);
             self.leave(if slot == 0 { Exit::Chain0 } else { Exit::Chain1 });
+        }
+        if let Some(misses) = self.computed.take() {
+            for miss in misses {
+                self.a.bind(miss);
+            }
+            self.a.store(Size::Q, Rm::Base(BASE, PC), S0);
+            self.leave(Exit::Lookup);
         }
         self.a.bind(cut);
         if let Some(moved) = moved {
@@ -489,8 +502,7 @@ impl<'a> Emit<'a> {
                 let at = self.look(src);
                 self.a.movzx(size, S0, at);
                 self.flush(false);
-                self.a.mov_imm(S1, self.result(Exit::Lookup));
-                self.a.jmp_abs(self.t.lookup);
+                self.computed = Some(search(&mut self.a, Some(self.context)));
             }
             _ => {}
         }

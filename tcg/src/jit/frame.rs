@@ -25,8 +25,6 @@ pub(super) struct Frame {
     pub limit: u64,
     /// First TLB entry of the first view.
     pub tlb: u64,
-    /// Table of recent blocks.
-    pub recent: u64,
     /// Context of the run's blocks.
     pub context: u64,
     /// The run loop's last contexts.
@@ -51,6 +49,7 @@ pub(super) const TO_BASE: usize = offset_of!(Cpu, core) + offset_of!(Core, regs)
 pub(super) const PC: i32 = core(offset_of!(Core, pc));
 pub(super) const COUNT: i32 = core(offset_of!(Core, count));
 pub(super) const VIEW: i32 = core(offset_of!(Core, view));
+pub(super) const RECENT: i32 = core(offset_of!(Core, recent));
 pub(super) const MMU: i32 = core(offset_of!(Core, mmu));
 pub(super) const TOKENS: i32 = core(offset_of!(Core, itlb) + Itlb::TOKENS);
 pub(super) const LAZY_A: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, a));

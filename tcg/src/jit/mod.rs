@@ -98,19 +98,20 @@ impl Jit {
         (self.compiled, self.buffer.used())
     }
 
-    fn emit(&mut self, id: u32, code: &Code) -> (Asm, [u64; 2]) {
+    fn emit(&mut self, id: u32, context: u32, code: &Code) -> (Asm, [u64; 2]) {
         let inner: &Inner = &code.0;
         let numbers = [self.buffer.link(), self.buffer.link()];
         inner.links.set(numbers);
         let links = numbers.map(|n| self.buffer.link_address(n));
         let mut a = Asm::new(self.buffer.next());
         std::mem::swap(&mut a.code, &mut self.spare);
-        Emit::new(a, self.thunks, &inner.block, id, inner, links).block()
+        Emit::new(a, self.thunks, &inner.block, (id, context), inner, links).block()
     }
 
     fn enter(&self, entry: u64, at: &Linked, guest: &mut Cpu, bus: &mut dyn Bus) -> u64 {
         let left = at.limit - guest.core.count;
         let tlb = guest.core.tlb.base() as u64;
+        guest.core.recent = at.recent as u64;
         let cpu: *mut Cpu = guest;
         // SAFETY: only the lifetime of the trait object goes; the frame does not outlive this call.
         let bus = unsafe { std::mem::transmute::<*mut (dyn Bus + '_), *mut (dyn Bus + 'static)>(bus) };
@@ -118,7 +119,6 @@ impl Jit {
             cpu,
             limit: at.limit,
             tlb,
-            recent: at.recent as u64,
             context: u64::from(at.context),
             contexts: at.contexts as *const _,
             moves: at.moves,
@@ -175,16 +175,16 @@ impl Backend<Cpu> for Jit {
         code.0.interp().bounds()
     }
 
-    fn prepare(&mut self, id: u32, code: &Code) -> bool {
+    fn prepare(&mut self, id: u32, context: u32, code: &Code) -> bool {
         if code.0.epoch.get() == self.epoch {
             return false;
         }
         let mut flushed = false;
-        let (mut text, mut stubs) = self.emit(id, code);
+        let (mut text, mut stubs) = self.emit(id, context, code);
         if !self.buffer.fits(text.code.len()) {
             self.reset();
             flushed = true;
-            (text, stubs) = self.emit(id, code);
+            (text, stubs) = self.emit(id, context, code);
         }
         code.0.entry.set(self.buffer.next());
         code.0.epoch.set(self.epoch);

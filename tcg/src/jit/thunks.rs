@@ -4,7 +4,7 @@ use super::{
     asm::{Asm, Fixup, Rm, cc, host::*},
     emit::{ARG, TARGET},
     flags::redo,
-    frame::{COUNT, Frame, LAZY_WORD, MMU, MXCSR, PC, SIMD, Shim, TOKENS, VIEW},
+    frame::{COUNT, Frame, LAZY_WORD, MMU, MXCSR, PC, RECENT, SIMD, Shim, TOKENS, VIEW},
     regs::{BASE, LEFT, PINNED, S0, S1, file},
     shims,
 };
@@ -21,7 +21,7 @@ pub(super) struct Thunks {
     pub enter: u64,
     /// End of a run whose count follows from what is left; S1 holds the result.
     pub exit: u64,
-    /// Jumps to the recent block at pc (in S0), or ends the run with the result in S1.
+    /// Jumps to the recent block at S0 in the frame's context, or ends the run there with the result in S1.
     pub lookup: u64,
     /// Makes the host's flags the guest's, whatever pends. Uses S0 and S1.
     pub flags: u64,
@@ -223,36 +223,49 @@ fn flags(a: &mut Asm) -> u64 {
 }
 
 fn lookup(a: &mut Asm, exit: u64) -> u64 {
-    use crate::x86::engine::Recent;
     let at = place(a);
-    let (frame, entry) = (ARG, TARGET);
+    for miss in search(a, None) {
+        a.bind(miss);
+    }
     a.store(Size::Q, Rm::Base(BASE, PC), S0);
-    frame_slot(a, frame, 0);
+    a.jmp_abs(exit);
+    at
+}
+
+/// Jumps to the recent block at S0 in `context` (by default, the one in the frame), or takes one of the ways it returns.
+/// Uses the pool's registers and the flags.
+pub(super) fn search(a: &mut Asm, context: Option<u32>) -> [Fixup; 4] {
+    use crate::x86::engine::Recent;
+    const CONTEXT: i32 = offset_of!(Recent, context) as i32;
+    const WITNESS: i32 = offset_of!(Recent, witness) as i32;
+    const SLOT: i32 = WITNESS + offset_of!(Witness, slot) as i32;
+    const TOKEN: i32 = WITNESS + offset_of!(Witness, token) as i32;
+    let (word, entry) = (ARG, TARGET);
     a.mov(entry, S0);
-    a.shift_imm(5, Size::Q, entry, 13);
+    a.shift_imm(5, Size::Q, entry, Recent::HASH_SHIFT);
     a.alu(6, Size::D, entry, Rm::Reg(S0));
     a.alu_imm(4, Size::D, Rm::Reg(entry), Recent::SLOTS as i32 - 1);
     a.shift_imm(4, Size::D, entry, size_of::<Recent>().trailing_zeros() as u8);
-    a.alu(0, Size::Q, entry, Rm::Base(frame, offset_of!(Frame, recent) as i32));
-    let mut misses: Vec<Fixup> = Vec::new();
+    a.alu(0, Size::Q, entry, Rm::Base(BASE, RECENT));
     a.alu(7, Size::Q, S0, Rm::Base(entry, offset_of!(Recent, pc) as i32));
-    misses.push(a.jcc(cc::NE));
-    a.load(Size::D, S0, Rm::Base(frame, offset_of!(Frame, context) as i32));
-    a.alu(7, Size::D, S0, Rm::Base(entry, offset_of!(Recent, context) as i32));
-    misses.push(a.jcc(cc::NE));
-    // The same pc in the same context has the same slot.
-    const WITNESS: i32 = offset_of!(Recent, witness) as i32;
-    a.load(Size::D, frame, Rm::Base(entry, WITNESS + offset_of!(Witness, slot) as i32));
-    a.load(Size::D, S0, Rm::Base(entry, WITNESS + offset_of!(Witness, token) as i32));
-    a.alu(7, Size::D, S0, Rm::Index(BASE, frame, 2, TOKENS));
-    misses.push(a.jcc(cc::NE));
-    a.load(Size::Q, S0, Rm::Base(entry, offset_of!(Recent, code) as i32));
-    a.test(Size::Q, Rm::Reg(S0), S0);
-    misses.push(a.jcc(cc::E));
-    a.jmp_reg(Rm::Reg(S0));
-    for m in misses {
-        a.bind(m);
+    let other_pc = a.jcc(cc::NE);
+    match context {
+        Some(c) => a.alu_imm(7, Size::D, Rm::Base(entry, CONTEXT), c as i32),
+        None => {
+            frame_slot(a, word, 0);
+            a.load(Size::D, word, Rm::Base(word, offset_of!(Frame, context) as i32));
+            a.alu(7, Size::D, word, Rm::Base(entry, CONTEXT));
+        }
     }
-    a.jmp_abs(exit);
-    at
+    let other_context = a.jcc(cc::NE);
+    // The same pc in the same context has the same slot.
+    a.load(Size::D, word, Rm::Base(entry, SLOT));
+    a.load(Size::D, word, Rm::Index(BASE, word, 2, TOKENS));
+    a.alu(7, Size::D, word, Rm::Base(entry, TOKEN));
+    let other_page = a.jcc(cc::NE);
+    a.load(Size::Q, entry, Rm::Base(entry, offset_of!(Recent, code) as i32));
+    a.test(Size::Q, Rm::Reg(entry), entry);
+    let no_code = a.jcc(cc::E);
+    a.jmp_reg(Rm::Reg(entry));
+    [other_pc, other_context, other_page, no_code]
 }

@@ -56,7 +56,7 @@ const UNLINKED: Link = Link { id: NONE, witness: Some(Witness::NEVER) };
 pub(super) struct Entry<C> {
     pub span: Span,
     mode: Mode,
-    context: u32,
+    pub context: u32,
     phys: u64,
     /// For a block that reaches into a second page: what must hold for that page.
     pub second: Option<Witness>,
@@ -127,6 +127,8 @@ pub(crate) struct Recent {
 impl Recent {
     /// Entries of the table.
     pub const SLOTS: usize = 32768;
+    /// A pc's slot is what this shift of it and itself have different, as far as there are slots.
+    pub const HASH_SHIFT: u8 = 13;
 }
 
 /// More bytes than any block's code has.
@@ -328,7 +330,7 @@ impl<C> Cache<C> {
 }
 
 fn recent_slot(pc: u64) -> usize {
-    ((pc ^ pc >> 13) as usize) % Recent::SLOTS
+    ((pc ^ pc >> Recent::HASH_SHIFT) as usize) % Recent::SLOTS
 }
 
 fn bucket(phys: u64, context: u32) -> usize {

@@ -311,7 +311,8 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     fn make_ready(&mut self, id: u32) {
         let begun = self.now();
-        if self.backend.prepare(id, &self.cache.blocks[id as usize].code) {
+        let block = &self.cache.blocks[id as usize];
+        if self.backend.prepare(id, block.context, &block.code) {
             self.cache.withdraw();
         }
         let code = self.backend.entry(&self.cache.blocks[id as usize].code);
