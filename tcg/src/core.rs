@@ -21,8 +21,8 @@ pub struct Slow {
 pub struct Core {
     /// The register file (see [`crate::ir::Reg`]).
     pub regs: [u64; FILE],
-    /// Arithmetic flags, deferred.
-    pub flags: Flags,
+    /// Arithmetic flags, unless machine code has others pending: then [`Core::flags`] gives them.
+    pub(crate) flags: Flags,
     /// Program counter; exact only between blocks and for helpers that leave the block.
     pub pc: u64,
     /// Instructions completed before the current block.
@@ -41,6 +41,8 @@ pub struct Core {
     pub(crate) moved: bool,
     /// Host address of the first TLB entry that data accesses use now, while machine code runs.
     pub(crate) view: u64,
+    /// What SYSCALL and SYSRET make of a context, as far as noted; for machine code only.
+    pub(crate) crossings: [Crossing; 2],
     /// Address of the run loop's table of recent blocks, for machine code only.
     pub(crate) recent: u64,
     /// Flags that machine code has not settled yet; nothing between runs.
@@ -57,7 +59,41 @@ pub struct Core {
     pub observer: Observer,
 }
 
+/// A pair of contexts of the run loop, by number.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Crossing {
+    pub from: u32,
+    pub to: u32,
+}
+
+impl Crossing {
+    /// From nowhere.
+    pub(crate) const NONE: Crossing = Crossing { from: u32::MAX, to: u32::MAX };
+}
+
 impl Core {
+    /// The arithmetic flags.
+    #[inline]
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        self.lazy.flags(self.flags)
+    }
+
+    /// Sets all arithmetic flags.
+    #[inline]
+    pub fn set_flags(&mut self, flags: Flags) {
+        self.lazy.word = 0;
+        self.flags = flags;
+    }
+
+    /// The arithmetic flags, to change some.
+    #[inline]
+    pub fn flags_mut(&mut self) -> &mut Flags {
+        self.lazy.settle(&mut self.flags);
+        &mut self.flags
+    }
+
     /// A core with everything zero over `phys`.
     #[must_use]
     pub fn new(phys: PhysMap) -> Self {
@@ -73,6 +109,7 @@ impl Core {
             mmu: 0,
             moved: false,
             view: 0,
+            crossings: [Crossing::NONE; 2],
             recent: 0,
             lazy: Lazy::default(),
             tlb: Tlb::new(),

@@ -230,10 +230,10 @@ pub(super) fn select<G: Guest>(op: &Op<G>, insn: u8, out: &mut Vec<Thread<G>>) {
         Op::Vector { helper, operands, mem: None, .. } => {
             helper_call(helper, Val::Imm(operands), Val::Imm(0), blank(flow::call))
         }
-        Op::Call { helper, dst, a, b } | Op::Quick { helper, dst, a, b, quick: _ } => {
+        Op::Call { helper, dst, a, b, flags: _ } | Op::Quick { helper, dst, a, b, quick: _ } => {
             Thread { dst: dst.0, ..helper_call(helper, a, b, blank(flow::call)) }
         }
-        Op::CallLeave { helper, a, b, next } => {
+        Op::CallLeave { helper, a, b, next, crossing: _ } => {
             out.push(Thread { imm: next, ..blank(flow::set_pc) });
             helper_call(helper, a, b, blank(flow::call_leave))
         }

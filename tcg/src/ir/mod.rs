@@ -280,6 +280,17 @@ pub enum Quick {
     SignMask,
     /// dst = (a >> b, signed) << (b - 3), b a constant.
     BitOffset,
+    /// x86's SWAPGS where it cannot fault.
+    SwapGs,
+}
+
+/// An x86 instruction between privilege levels that back ends may do themselves where nothing is unusual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Crossing {
+    Syscall,
+    /// To 64-bit code.
+    Sysret,
 }
 
 /// One operation.
@@ -332,12 +343,13 @@ pub enum Op<G: Guest> {
     /// A vector or floating-point instruction, packed in `operands`: what helper(operands, address of `mem` without its
     /// segment's base) does. The helper reads no flags. `faults`: also without memory. `flags`: all six are new afterwards.
     Vector { helper: Helper<G>, operands: u64, mem: Option<Mem>, faults: bool, flags: bool },
-    /// dst = helper(a, b).
-    Call { helper: Helper<G>, dst: Reg, a: Val, b: Val },
+    /// dst = helper(a, b). Only with `flags` may the helper write the six flags; it may always read them.
+    Call { helper: Helper<G>, dst: Reg, a: Val, b: Val, flags: bool },
     /// As Call. A back end may do what `quick` says itself where it is sure that nothing faults.
     Quick { quick: Quick, helper: Helper<G>, dst: Reg, a: Val, b: Val },
-    /// Sets pc to `next`, calls the helper (which may change pc, mode, anything), leaves the block.
-    CallLeave { helper: Helper<G>, a: Val, b: Val, next: u64 },
+    /// Sets pc to `next`, calls the helper (which may change pc, mode, anything), leaves the block. `crossing` says what the
+    /// helper does, for some.
+    CallLeave { helper: Helper<G>, a: Val, b: Val, next: u64, crossing: Option<Crossing> },
     /// Raises [`Guest::bad_target`] unless src is its own low `bits` bits, sign-extended.
     CheckTarget { bits: u8, src: Reg },
     /// Leaves the block for `pc`.

@@ -575,6 +575,7 @@ impl Emit<'_> {
                 self.a.shift_imm(4, Size::Q, d, log2 as u8 - 3);
                 self.exact = 0;
             }
+            (Quick::SwapGs, ..) => self.swap_gs(),
             (Quick::Divide { signed, size }, Val::Reg(r), _) => self.divide(signed, size, helper, r),
             _ => return false,
         }
@@ -584,7 +585,7 @@ impl Emit<'_> {
     fn slow_call(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, a: Source) {
         let mut site = self.site;
         site.dst = Reg::SINK.0;
-        self.slow(Some(from), self.slots, site, Slow::Call { helper, a, word: self.word });
+        self.slow(Some(from), self.slots, site, Slow::Call { helper, a });
     }
 
     /// A division of which no check fails here is done by the host; the others are left to the helper.

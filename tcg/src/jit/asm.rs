@@ -459,7 +459,12 @@ impl Asm {
         self.relative(address);
     }
 
-    /// Flags from the stack; flags to the stack are never needed.
+    /// Flags to the stack.
+    pub fn pushf(&mut self) {
+        self.byte(0x9c);
+    }
+
+    /// Flags from the stack.
     pub fn popf(&mut self) {
         self.byte(0x9d);
     }

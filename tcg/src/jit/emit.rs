@@ -4,7 +4,7 @@ use super::{
     Inner,
     asm::{Asm, Fixup, Rm, cc, host::RCX},
     flags::{Pending, Unwritten},
-    frame::{LAZY_WORD, PC, Site, TOKENS},
+    frame::{PC, Site, TOKENS},
     memory::Miss,
     regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
     sse::{ColdVector, Vectors},
@@ -48,8 +48,8 @@ pub(super) enum Slow {
     StoreBack { mem: Mem, value: Source },
     /// Raises what a jump there raises.
     BadTarget(Source),
-    /// Calls a helper that changes no flags and whose result goes nowhere. `word` says what pends, when known.
-    Call { helper: Helper<Cpu>, a: Source, word: Option<u32> },
+    /// Calls a helper that writes no flags and whose result goes nowhere.
+    Call { helper: Helper<Cpu>, a: Source },
 }
 
 /// A block being compiled.
@@ -281,16 +281,24 @@ impl<'a> Emit<'a> {
             }
             Op::Quick { quick, helper, dst, a, b } => {
                 if !self.quick(quick, helper, dst, a, b) {
-                    self.call(helper, dst, a, b);
+                    self.call(helper, dst, a, b, false);
                 }
                 true
             }
-            Op::Call { helper, dst, a, b } => {
-                self.call(helper, dst, a, b);
+            Op::Call { helper, dst, a, b, flags } => {
+                self.call(helper, dst, a, b, flags);
                 true
             }
-            Op::CallLeave { helper, a, b, next } => {
+            Op::CallLeave { helper, a, b, next, crossing } => {
                 self.set_pc(next);
+                self.site.dst = crossing.map_or(0, Site::crossing);
+                if let Some(c) = crossing {
+                    self.write_pending();
+                    self.flush(true);
+                    self.forget();
+                    self.a.mov_imm(S1, self.result(Exit::Lookup));
+                    self.a.call_abs(self.t.crossings[c as usize]);
+                }
                 self.arguments(helper as usize as u64, a, b);
                 // The answer is where to go on, when nothing has to be looked at first.
                 self.a.call_abs(self.t.call_leave);
@@ -344,22 +352,33 @@ impl<'a> Emit<'a> {
         self.a.mov_imm(TARGET, target);
     }
 
-    pub(super) fn call(&mut self, helper: Helper<Cpu>, dst: Reg, a: Val, b: Val) {
+    /// `flags`: the helper may write them.
+    fn call(&mut self, helper: Helper<Cpu>, dst: Reg, a: Val, b: Val, flags: bool) {
         self.site.dst = dst.0;
         self.arguments(helper as usize as u64, a, b);
-        self.a.call_abs(self.t.call);
-        self.after_call();
+        if flags {
+            self.a.call_abs(self.t.call);
+            self.after_call();
+        } else {
+            self.a.call_abs(self.t.plain);
+            self.after_plain_call();
+        }
+    }
+
+    /// The called function may have changed registers.
+    pub(super) fn after_plain_call(&mut self) {
+        self.forget();
+        self.open = None;
+        self.exact = 0;
     }
 
     /// The called function has settled the flags and may have changed registers.
     pub(super) fn after_call(&mut self) {
-        self.forget();
-        self.open = None;
+        self.after_plain_call();
         self.pending = Pending::Words;
         self.unwritten = None;
         self.word = Some(0);
         self.apart = 0;
-        self.exact = 0;
     }
 
     /// Lets the interpreter do op `i`.
@@ -412,7 +431,7 @@ impl<'a> Emit<'a> {
             Slow::BadTarget(_) => self.t.bad_target,
             Slow::Call { helper, .. } => {
                 self.a.mov_imm(TARGET, helper as usize as u64);
-                self.t.call
+                self.t.plain
             }
         };
         self.a.mov_imm(S1, c.site.pack());
@@ -429,11 +448,7 @@ impl<'a> Emit<'a> {
                     self.a.mov_imm(S0, 0);
                 }
             }
-            // The call has settled the flags; what pended still stands beside them.
-            Slow::Call { word: Some(word), .. } => {
-                self.a.store_imm(Size::D, Rm::Base(BASE, LAZY_WORD), word as i32);
-            }
-            Slow::Call { word: None, .. }
+            Slow::Call { .. }
             | Slow::BadTarget(_)
             | Slow::Store { .. }
             | Slow::StoreBack { .. } => {}

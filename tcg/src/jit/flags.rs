@@ -359,13 +359,17 @@ impl Emit<'_> {
 
     /// Makes all of the host's flags the guest's, wherever they are. Uses S0 and S1.
     fn recover(&mut self) {
+        self.recover_by(self.t.flags);
+        self.exact = ALL;
+    }
+
+    fn recover_by(&mut self, thunk: u64) {
         self.write_pending();
         self.open = None;
         // It may call Rust, which keeps no XMM register.
         self.flush_vectors();
         self.vectors = Vectors::default();
-        self.a.call_abs(self.t.flags);
-        self.exact = ALL;
+        self.a.call_abs(thunk);
     }
 
     /// Makes the host's CF the guest's. May use S0 and S1.
@@ -380,7 +384,7 @@ impl Emit<'_> {
         } else if self.reproduces(C) {
             return self.reproduce();
         } else {
-            return self.recover();
+            self.recover_by(self.t.carry);
         }
         self.exact = C;
     }

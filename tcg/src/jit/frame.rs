@@ -4,13 +4,14 @@ use super::Inner;
 use crate::{
     Bus,
     core::Core,
+    ir::Crossing,
     itlb::Itlb,
     lazy::Lazy,
     softfloat::F80,
     x86::{
         Cpu,
         engine::Known,
-        state::{Segment, System},
+        state::{Msrs, Segment, System},
         x87::X87,
     },
 };
@@ -50,6 +51,8 @@ pub(super) const PC: i32 = core(offset_of!(Core, pc));
 pub(super) const COUNT: i32 = core(offset_of!(Core, count));
 pub(super) const VIEW: i32 = core(offset_of!(Core, view));
 pub(super) const RECENT: i32 = core(offset_of!(Core, recent));
+pub(super) const CROSSINGS: i32 = core(offset_of!(Core, crossings));
+pub(super) const MOVED: i32 = core(offset_of!(Core, moved));
 pub(super) const MMU: i32 = core(offset_of!(Core, mmu));
 pub(super) const TOKENS: i32 = core(offset_of!(Core, itlb) + Itlb::TOKENS);
 pub(super) const LAZY_A: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, a));
@@ -61,6 +64,7 @@ pub(super) const LAZY_ZF: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, z
 pub(super) const LAZY_CARRY: i32 = core(offset_of!(Core, lazy) + offset_of!(Lazy, carry));
 pub(super) const FLAG_Z: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, z));
 pub(super) const FLAG_S: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, s));
+pub(super) const FLAG_A: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, a));
 pub(super) const FLAG_C: i32 = core(offset_of!(Core, flags) + offset_of!(crate::flags::Flags, c));
 
 const fn cpu(field: usize) -> i32 {
@@ -86,11 +90,47 @@ pub(super) const X87_FIP: i32 = x87(offset_of!(X87, fip));
 pub(super) const X87_FDP: i32 = x87(offset_of!(X87, fdp));
 const _: () = assert!(size_of::<F80>() == 16 && offset_of!(F80, sig) == 0 && offset_of!(F80, se) == 8);
 
+const fn segment(n: usize, field: usize) -> i32 {
+    let segments = offset_of!(Cpu, sys) + offset_of!(System, segs);
+    cpu(segments + n * size_of::<Segment>() + field)
+}
+
 /// Selector of segment register `n`.
 pub(super) const fn selector(n: usize) -> i32 {
-    let segments = offset_of!(Cpu, sys) + offset_of!(System, segs);
-    cpu(segments + n * size_of::<Segment>() + offset_of!(Segment, selector))
+    segment(n, offset_of!(Segment, selector))
 }
+
+/// Base of segment register `n`; the register file has it, too.
+pub(super) const fn base(n: usize) -> i32 {
+    segment(n, offset_of!(Segment, base))
+}
+
+/// Limit of segment register `n`.
+pub(super) const fn limit(n: usize) -> i32 {
+    segment(n, offset_of!(Segment, limit))
+}
+
+/// Attributes of segment register `n`.
+pub(super) const fn attributes(n: usize) -> i32 {
+    segment(n, offset_of!(Segment, attr))
+}
+
+const fn system(field: usize) -> i32 {
+    cpu(offset_of!(Cpu, sys) + field)
+}
+
+/// EFLAGS without the arithmetic flags.
+pub(super) const EFLAGS: i32 = system(offset_of!(System, eflags));
+pub(super) const EFER: i32 = system(offset_of!(System, efer));
+
+const fn msr(field: usize) -> i32 {
+    system(offset_of!(System, msrs) + field)
+}
+
+pub(super) const STAR: i32 = msr(offset_of!(Msrs, star));
+pub(super) const LSTAR: i32 = msr(offset_of!(Msrs, lstar));
+pub(super) const FMASK: i32 = msr(offset_of!(Msrs, fmask));
+pub(super) const KERNEL_GS: i32 = msr(offset_of!(Msrs, kernel_gs_base));
 
 /// Whether the guest's MXCSR is in the host's.
 pub(super) const SIMD: i32 = cpu(offset_of!(Cpu, mxcsr_in_host));
@@ -115,6 +155,16 @@ pub(super) struct Site {
 }
 
 impl Site {
+    /// The destination that says what a call which leaves the block does.
+    pub fn crossing(c: Crossing) -> u8 {
+        c as u8 + 1
+    }
+
+    /// Index of the crossing that it is, if it is one.
+    pub fn crosses(self) -> Option<usize> {
+        usize::from(self.dst).checked_sub(1)
+    }
+
     pub fn pack(self) -> u64 {
         u64::from(self.id)
             | u64::from(self.insn) << 24

@@ -9,6 +9,7 @@
 mod alu;
 mod asm;
 mod buffer;
+mod crossing;
 mod emit;
 mod encodings;
 mod flags;

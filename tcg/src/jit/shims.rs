@@ -3,12 +3,13 @@
 //! One of the files that may use `unsafe`. A panic in here ends the process: it must not unwind through machine code.
 
 use super::{
-    Inner,
+    Inner, crossing,
     frame::{Answer, Frame, Site},
 };
 use crate::{
     Bus,
     block::Exit,
+    core::Crossing,
     guest::Guest,
     ir::{Helper, Size},
     x86::{
@@ -121,7 +122,7 @@ pub(super) extern "sysv64" fn store(
     }
 }
 
-/// The last argument is the helper.
+/// The last argument is the helper. Flags are settled, as the helper may write some.
 pub(super) extern "sysv64" fn call(
     frame: *mut Frame,
     a: u64,
@@ -144,8 +145,8 @@ pub(super) extern "sysv64" fn call(
     }
 }
 
-/// As [`call`] for a helper that neither needs flags nor writes them: what is pending stays so.
-pub(super) extern "sysv64" fn vector(
+/// As [`call`] for a helper that writes no flags: what is pending stays so.
+pub(super) extern "sysv64" fn plain(
     frame: *mut Frame,
     a: u64,
     b: u64,
@@ -158,7 +159,10 @@ pub(super) extern "sysv64" fn vector(
     let ((cpu, bus), helper) =
         unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
     match helper(cpu, bus, a, b) {
-        Ok(v) => goes_on(cpu, site, v),
+        Ok(v) => {
+            cpu.core.regs[site.dst as usize] = v;
+            goes_on(cpu, site, v)
+        }
         Err(f) => fault(cpu, site, f),
     }
 }
@@ -189,7 +193,7 @@ pub(super) extern "sysv64" fn call_leave(
     // SAFETY: as in `call`.
     let ((cpu, bus), helper) =
         unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
-    cpu.core.lazy.settle(&mut cpu.core.flags);
+    let usual = cpu.sys.eflags & crossing::UNUSUAL == 0;
     match helper(cpu, bus, a, b) {
         Ok(_) => {
             // With nothing left the run loop stops here, and may show what this instruction holds off for the next one.
@@ -203,7 +207,10 @@ pub(super) extern "sysv64" fn call_leave(
             cpu.sys.shadow = Shadow::None;
             cpu.core.moved = true;
             // SAFETY: as above.
-            unsafe { (*frame).context = u64::from(context) };
+            let from = unsafe { std::mem::replace(&mut (*frame).context, u64::from(context)) };
+            if let (Some(n), true) = (site.crosses(), usual && cpu.sys.eflags & crossing::UNUSUAL == 0) {
+                cpu.core.crossings[n] = Crossing { from: from as u32, to: context };
+            }
             Answer { value: cpu.core.pc, exit: GOES_ON }
         }
         Err(f) => fault(cpu, site, f),
@@ -231,7 +238,7 @@ pub(super) extern "sysv64" fn eflags(frame: *mut Frame) -> u64 {
     // SAFETY: as in `open`.
     let cpu = unsafe { &*(*frame).cpu };
     // Bit 1 is always set, and interrupts stay on: POPF at the host's ring 3 leaves IF alone.
-    cpu.core.lazy.flags(cpu.core.flags).to_eflags() | 0x202
+    cpu.core.flags().to_eflags() | 0x202
 }
 
 /// Runs one op of the block in the interpreter.

@@ -170,9 +170,8 @@ impl Emit<'_> {
             self.after_call();
         } else {
             // What is pending stays so.
-            self.a.call_abs(self.t.vector);
-            self.forget();
-            self.exact = 0;
+            self.a.call_abs(self.t.plain);
+            self.after_plain_call();
         }
     }
 
@@ -345,7 +344,7 @@ impl Emit<'_> {
         self.vector_arguments(c.helper, c.operands, c.site);
         // Flags that stay pending must not be settled: the block goes on as if they were.
         let flags = c.result == Done::Flags;
-        self.a.call_abs(if flags { self.t.call } else { self.t.vector });
+        self.a.call_abs(if flags { self.t.call } else { self.t.plain });
         match c.result {
             Done::Nothing => {}
             Done::General(r, _) => self.a.load(Size::Q, S0, file(r)),

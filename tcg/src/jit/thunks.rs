@@ -2,13 +2,19 @@
 
 use super::{
     asm::{Asm, Fixup, Rm, cc, host::*},
+    crossing,
     emit::{ARG, TARGET},
     flags::redo,
-    frame::{COUNT, Frame, LAZY_WORD, MMU, MXCSR, PC, RECENT, SIMD, Shim, TOKENS, VIEW},
+    frame::{COUNT, FLAG_C, Frame, LAZY_WORD, MMU, MXCSR, PC, RECENT, SIMD, Shim, TOKENS, VIEW},
     regs::{BASE, LEFT, PINNED, S0, S1, file},
     shims,
 };
-use crate::{ir::Size, itlb::Witness, lazy::Kind, tlb};
+use crate::{
+    ir::{Crossing, Size},
+    itlb::Witness,
+    lazy::Kind,
+    tlb,
+};
 use std::mem::{offset_of, size_of};
 
 /// Callee-saved registers in the order in which they are pushed.
@@ -25,13 +31,17 @@ pub(super) struct Thunks {
     pub lookup: u64,
     /// Makes the host's flags the guest's, whatever pends. Uses S0 and S1.
     pub flags: u64,
+    /// Makes the host's CF the guest's, whatever pends. Uses S0 and S1.
+    pub carry: u64,
     pub load: u64,
     pub load_for_write: u64,
     pub store: u64,
     pub call: u64,
     /// As `call`, leaving pending flags as they are.
-    pub vector: u64,
+    pub plain: u64,
     pub call_leave: u64,
+    /// By [`Crossing`]: goes on behind the instruction, S1 as for `lookup`, or returns to where it is done by `call_leave`.
+    pub crossings: [u64; 2],
     pub bad_target: u64,
     pub interpret: u64,
     /// Brings the guest's MXCSR into the host's unless it unmasks exceptions; ZF says whether. Uses S1.
@@ -79,11 +89,14 @@ impl Thunks {
         t.load_for_write = call(a, exit_raw, shims::load_for_write, false);
         t.store = call(a, exit_raw, shims::store, false);
         t.call = call(a, exit_raw, shims::call, true);
-        t.vector = call(a, exit_raw, shims::vector, false);
+        t.plain = call(a, exit_raw, shims::plain, true);
         t.call_leave = call(a, exit_raw, shims::call_leave, true);
         t.bad_target = call(a, exit_raw, shims::bad_target, false);
         t.interpret = call(a, exit_raw, shims::interpret, true);
-        t.flags = flags(a);
+        let redo;
+        (t.flags, redo) = flags(a);
+        t.crossings = [Crossing::Syscall, Crossing::Sysret].map(|c| crossing::thunk(a, c, redo, t.lookup));
+        t.carry = carry(a, t.flags);
         t.simd = simd(a);
         t
     }
@@ -115,7 +128,7 @@ fn take_mxcsr_back(a: &mut Asm) {
     a.bind(has);
 }
 
-fn place(a: &mut Asm) -> u64 {
+pub(super) fn place(a: &mut Asm) -> u64 {
     while !a.here().is_multiple_of(16) {
         a.code.push(0xcc);
     }
@@ -123,7 +136,7 @@ fn place(a: &mut Asm) -> u64 {
 }
 
 /// `[rsp + above]` of the stack frame: the run's [`Frame`].
-fn frame_slot(a: &mut Asm, to: u8, above: i32) {
+pub(super) fn frame_slot(a: &mut Asm, to: u8, above: i32) {
     a.load(Size::Q, to, Rm::Base(RSP, above));
 }
 
@@ -182,7 +195,7 @@ fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
 }
 
 /// See [`Thunks::flags`]: a table of what to do again by what pends, and a call for the rest.
-fn flags(a: &mut Asm) -> u64 {
+fn flags(a: &mut Asm) -> (u64, Redo) {
     const KINDS: [Kind; 8] =
         [Kind::Add, Kind::Sub, Kind::Adc, Kind::Sbb, Kind::Logic, Kind::Inc, Kind::Dec, Kind::Test];
     const SIZES: [Size; 4] = [Size::B, Size::W, Size::D, Size::Q];
@@ -219,6 +232,27 @@ fn flags(a: &mut Asm) -> u64 {
     a.load(Size::Q, S0, Rm::Index(S0, S1, 3, 0));
     a.bind(rare);
     a.jmp_reg(Rm::Reg(S0));
+    (at, Redo { table: entries, entries: table.len(), slow })
+}
+
+/// What does pending operations again for their flags: a table of code by pending word. It uses S0, and returns.
+#[derive(Clone, Copy)]
+pub(super) struct Redo {
+    pub table: u64,
+    pub entries: usize,
+    /// The entry of words for which there is no short way; only for calls from blocks.
+    pub slow: u64,
+}
+
+/// See [`Thunks::carry`]: the words tell it at once.
+fn carry(a: &mut Asm, flags: u64) -> u64 {
+    let at = place(a);
+    a.alu_imm(7, Size::D, Rm::Base(BASE, LAZY_WORD), 0);
+    let pending = a.jcc(cc::NE);
+    a.bit_imm(4, Size::Q, Rm::Base(BASE, FLAG_C), 63);
+    a.ret();
+    a.bind(pending);
+    a.jmp_abs(flags);
     at
 }
 

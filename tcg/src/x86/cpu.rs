@@ -6,7 +6,7 @@ use super::{
     state::{Segment, State, System, bits, seg},
     x87::X87,
 };
-use crate::{core::Core, flags, flags::Flags, ir::Reg, phys::PhysMap};
+use crate::{core::Core, flags::Flags, ir::Reg, phys::PhysMap};
 
 /// TLB view numbers (see [`crate::tlb`]).
 pub mod view {
@@ -74,7 +74,7 @@ impl Cpu {
         self.core.regs = [0; crate::ir::FILE];
         // Family 6, model 0x1C, stepping 10, as CPUID reports it.
         self.core.regs[super::state::gpr::RDX] = 0x106ca;
-        self.core.flags = Flags::from_eflags(0);
+        self.core.set_flags(Flags::from_eflags(0));
         self.core.pc = 0xfff0;
         self.xmm = [0; 16];
         self.mxcsr = 0x1f80;
@@ -111,24 +111,13 @@ impl Cpu {
     /// All of RFLAGS.
     #[must_use]
     pub fn rflags(&self) -> u64 {
-        self.sys.eflags | self.core.flags.to_eflags()
+        self.sys.eflags | self.core.flags().to_eflags()
     }
 
     /// Sets all of RFLAGS; the caller has applied privilege rules. Reserved bits are forced.
     pub fn set_rflags(&mut self, v: u64) {
-        self.core.flags = Flags::from_eflags(v);
-        let keep = bits::TF
-            | bits::IF
-            | bits::DF
-            | bits::IOPL
-            | bits::NT
-            | bits::RF
-            | bits::VM
-            | bits::AC
-            | bits::VIF
-            | bits::VIP
-            | bits::ID;
-        self.sys.eflags = v & keep & !flags::ARITH | 2;
+        self.core.set_flags(Flags::from_eflags(v));
+        self.sys.eflags = v & bits::WRITABLE | 2;
         self.update_view();
     }
 

@@ -34,6 +34,8 @@ pub mod gpr {
 /// Control register and EFER bits (SDM volume 3, section 2.5).
 #[allow(missing_docs)]
 pub mod bits {
+    /// The flags besides the arithmetic ones that exist.
+    pub const WRITABLE: u64 = TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID;
     pub const CR0_PE: u64 = 1;
     pub const CR0_MP: u64 = 1 << 1;
     pub const CR0_EM: u64 = 1 << 2;

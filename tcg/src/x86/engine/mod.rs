@@ -17,6 +17,7 @@ use super::{
 use crate::{
     Bus,
     block::{Backend, Exit, Linked},
+    core::Crossing,
     itlb::Itlb,
     tlb::PAGE_MASK,
 };
@@ -124,6 +125,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.stats.discarded += self.cache.live() as u64;
         self.stats.flushes += 1;
         self.cache.clear();
+        self.cpu.core.crossings = [Crossing::NONE; 2];
         self.backend.reset();
         for page in 0..self.cpu.core.phys.pages() {
             self.cpu.core.phys.clear_code(page);

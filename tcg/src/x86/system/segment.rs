@@ -143,7 +143,7 @@ pub fn swapgs(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result<u64, Exc
 }
 
 fn set_zf(cpu: &mut Cpu, zf: bool) {
-    cpu.core.flags.z = u64::from(!zf);
+    cpu.core.flags_mut().z = u64::from(!zf);
 }
 
 fn require_protected(cpu: &Cpu) -> Result<(), Exception> {
@@ -404,14 +404,14 @@ mod tests {
         let data = u64::from(sel::DATA0);
         assert_eq!(lar(&mut c, bus, data | 4 << 16, 7), Ok(0x00cf_9300));
         assert_eq!(lar(&mut c, bus, data | 2 << 16, 0xabcd_0007), Ok(0xabcd_9300));
-        assert!(c.core.flags.zf());
+        assert!(c.core.flags().zf());
         assert_eq!(lsl(&mut c, bus, data | 4 << 16, 7), Ok(0xffff_ffff));
         assert_eq!(lsl(&mut c, bus, 0x1000 | 4 << 16, 7), Ok(7));
-        assert!(!c.core.flags.zf());
+        assert!(!c.core.flags().zf());
         verw(&mut c, bus, u64::from(sel::CODE0), 0).unwrap();
-        assert!(!c.core.flags.zf());
+        assert!(!c.core.flags().zf());
         verr(&mut c, bus, u64::from(sel::CODE0), 0).unwrap();
-        assert!(c.core.flags.zf());
+        assert!(c.core.flags().zf());
         assert_eq!(arpl(&mut c, bus, 0x10, 0x3), Ok(0x13));
         assert_eq!(ltr(&mut c, bus, u64::from(sel::TSS), 0), Err(Exception::GeneralProtection(sel::TSS)));
         ltr(&mut c, bus, u64::from(sel::TSS2), 0).unwrap();

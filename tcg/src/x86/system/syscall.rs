@@ -13,11 +13,16 @@ use crate::{
 /// Number of R11.
 const R11: usize = 11;
 
-/// Flat code and stack segments with these attributes: what all four instructions load instead of descriptors.
-fn load_flat(cpu: &mut Cpu, cs: u16, ss: u16, dpl: u16, long: bool) {
+/// Attributes of flat code and stack segments: what all four instructions load instead of descriptors.
+pub(crate) fn flat(dpl: u16, long: bool) -> (u16, u16) {
     let size = if long { Segment::L } else { Segment::DB };
     let code = 0x9b | dpl << 5 | Segment::G | size;
     let stack = 0x93 | dpl << 5 | Segment::G | Segment::DB;
+    (code, stack)
+}
+
+fn load_flat(cpu: &mut Cpu, cs: u16, ss: u16, dpl: u16, long: bool) {
+    let (code, stack) = flat(dpl, long);
     cpu.sys.segs[seg::CS] = Segment { selector: cs, base: 0, limit: u32::MAX, attr: code };
     cpu.sys.segs[seg::SS] = Segment { selector: ss, base: 0, limit: u32::MAX, attr: stack };
     cpu.core.regs[Reg::SEG.0 as usize + seg::CS] = 0;

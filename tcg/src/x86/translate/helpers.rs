@@ -12,13 +12,13 @@ use crate::{
 type Result = std::result::Result<u64, Exception>;
 
 pub(super) fn set_carry(cpu: &mut Cpu, _: &mut dyn Bus, cf: u64, _: u64) -> Result {
-    cpu.core.flags.set_cf(cf != 0);
+    cpu.core.flags_mut().set_cf(cf != 0);
     Ok(0)
 }
 
 pub(super) fn complement_carry(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
-    let cf = cpu.core.flags.cf();
-    cpu.core.flags.set_cf(!cf);
+    let flags = cpu.core.flags_mut();
+    flags.set_cf(!flags.cf());
     Ok(0)
 }
 
@@ -29,12 +29,12 @@ pub(super) fn set_direction(cpu: &mut Cpu, _: &mut dyn Bus, df: u64, _: u64) -> 
 
 /// SF, ZF, AF, PF, CF in AH's places, with bit 1 set.
 pub(super) fn lahf(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
-    Ok(cpu.core.flags.to_eflags() & 0xd5 | 2)
+    Ok(cpu.core.flags().to_eflags() & 0xd5 | 2)
 }
 
 pub(super) fn sahf(cpu: &mut Cpu, _: &mut dyn Bus, ah: u64, _: u64) -> Result {
-    let keep = cpu.core.flags.to_eflags() & flags::OF;
-    cpu.core.flags = Flags::from_eflags(keep | ah & 0xd5);
+    let keep = cpu.core.flags().to_eflags() & flags::OF;
+    cpu.core.set_flags(Flags::from_eflags(keep | ah & 0xd5));
     Ok(0)
 }
 
@@ -168,5 +168,5 @@ pub(super) fn int3(_: &mut Cpu, _: &mut dyn Bus, next: u64, _: u64) -> Result {
 
 /// INTO; `next` is the address after it.
 pub(super) fn into(cpu: &mut Cpu, _: &mut dyn Bus, next: u64, _: u64) -> Result {
-    if cpu.core.flags.of() { Err(Exception::Overflow { next }) } else { Ok(0) }
+    if cpu.core.flags().of() { Err(Exception::Overflow { next }) } else { Ok(0) }
 }

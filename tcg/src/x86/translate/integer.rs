@@ -86,9 +86,9 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
             let t = l.temp();
             l.op(Op::Load { size: Size::B, dst: t, mem });
         }
-        M::Clc => l.call(helpers::set_carry, Reg::SINK, Val::Imm(0), Val::Imm(0)),
-        M::Stc => l.call(helpers::set_carry, Reg::SINK, Val::Imm(1), Val::Imm(0)),
-        M::Cmc => l.call(helpers::complement_carry, Reg::SINK, Val::Imm(0), Val::Imm(0)),
+        M::Clc => l.call_for_flags(helpers::set_carry, Reg::SINK, Val::Imm(0), Val::Imm(0)),
+        M::Stc => l.call_for_flags(helpers::set_carry, Reg::SINK, Val::Imm(1), Val::Imm(0)),
+        M::Cmc => l.call_for_flags(helpers::complement_carry, Reg::SINK, Val::Imm(0), Val::Imm(0)),
         M::Cld => l.call(helpers::set_direction, Reg::SINK, Val::Imm(0), Val::Imm(0)),
         M::Std => l.call(helpers::set_direction, Reg::SINK, Val::Imm(1), Val::Imm(0)),
         M::Lahf => {
@@ -99,7 +99,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Sahf => {
             let t = l.temp();
             l.op(Op::High8 { dst: t, src: RAX });
-            l.call(helpers::sahf, Reg::SINK, t, Val::Imm(0));
+            l.call_for_flags(helpers::sahf, Reg::SINK, t, Val::Imm(0));
         }
         _ => return conditional(l, i),
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     Bus,
-    ir::{Helper, Mem, Op, Quick, Reg, Size, Val},
+    ir::{Crossing, Helper, Mem, Op, Quick, Reg, Size, Val},
     x86::{
         Cpu, Exception,
         mode::Mode,
@@ -81,7 +81,18 @@ impl Lower {
     }
 
     pub fn call(&mut self, helper: Helper<Cpu>, dst: Reg, a: impl Into<Val>, b: impl Into<Val>) {
-        self.op(Op::Call { helper, dst, a: a.into(), b: b.into() });
+        self.op(Op::Call { helper, dst, a: a.into(), b: b.into(), flags: false });
+    }
+
+    /// As [`Lower::call`], of a helper that writes flags.
+    pub fn call_for_flags(
+        &mut self,
+        helper: Helper<Cpu>,
+        dst: Reg,
+        a: impl Into<Val>,
+        b: impl Into<Val>,
+    ) {
+        self.op(Op::Call { helper, dst, a: a.into(), b: b.into(), flags: true });
     }
 
     /// A call that back ends may do without.
@@ -99,7 +110,14 @@ impl Lower {
     /// Ends the block with a helper that may change anything.
     pub fn leave(&mut self, helper: Helper<Cpu>, a: impl Into<Val>, b: impl Into<Val>) {
         let next = self.next;
-        self.op(Op::CallLeave { helper, a: a.into(), b: b.into(), next });
+        self.op(Op::CallLeave { helper, a: a.into(), b: b.into(), next, crossing: None });
+        self.ended = true;
+    }
+
+    /// As [`Lower::leave`], of an instruction that some back ends know.
+    pub fn cross(&mut self, helper: Helper<Cpu>, a: Val, crossing: Crossing) {
+        let next = self.next;
+        self.op(Op::CallLeave { helper, a, b: Val::Imm(0), next, crossing: Some(crossing) });
         self.ended = true;
     }
 

@@ -47,12 +47,12 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
             let a = u64::from(i.immediate16()) | bytes << 32;
             l.call(enter, Reg::SINK, Val::Imm(a), Val::Imm(u64::from(i.immediate8_2nd() & 31)));
         }
-        M::Aaa => l.call(aaa, Reg::SINK, NONE, NONE),
-        M::Aas => l.call(aas, Reg::SINK, NONE, NONE),
-        M::Aam => l.call(aam, Reg::SINK, Val::Imm(u64::from(i.immediate8())), NONE),
-        M::Aad => l.call(aad, Reg::SINK, Val::Imm(u64::from(i.immediate8())), NONE),
-        M::Daa => l.call(daa, Reg::SINK, NONE, NONE),
-        M::Das => l.call(das, Reg::SINK, NONE, NONE),
+        M::Aaa => l.call_for_flags(aaa, Reg::SINK, NONE, NONE),
+        M::Aas => l.call_for_flags(aas, Reg::SINK, NONE, NONE),
+        M::Aam => l.call_for_flags(aam, Reg::SINK, Val::Imm(u64::from(i.immediate8())), NONE),
+        M::Aad => l.call_for_flags(aad, Reg::SINK, Val::Imm(u64::from(i.immediate8())), NONE),
+        M::Daa => l.call_for_flags(daa, Reg::SINK, NONE, NONE),
+        M::Das => l.call_for_flags(das, Reg::SINK, NONE, NONE),
         M::Salc => {
             let t = l.temp();
             l.call(salc, t, NONE, NONE);
@@ -68,7 +68,7 @@ fn address_helper(l: &mut Lower, i: &Instruction, len: u64, helper: crate::ir::H
     let mem = l.mem(i, len, true);
     let t = l.temp();
     l.op(Op::Lea { dst: t, mem });
-    l.call(helper, Reg::SINK, t, NONE);
+    l.call_for_flags(helper, Reg::SINK, t, NONE);
 }
 
 fn xlat(l: &mut Lower, i: &Instruction) {
@@ -94,8 +94,8 @@ pub(super) fn nothing(_: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
 }
 
 fn set_zf(cpu: &mut Cpu, zf: bool) {
-    let others = cpu.core.flags.to_eflags() & !flags::ZF;
-    cpu.core.flags = Flags::from_eflags(others | if zf { flags::ZF } else { 0 });
+    let others = cpu.core.flags().to_eflags() & !flags::ZF;
+    cpu.core.set_flags(Flags::from_eflags(others | if zf { flags::ZF } else { 0 }));
 }
 
 fn cmpxchg8b(cpu: &mut Cpu, bus: &mut dyn Bus, addr: u64, _: u64) -> Result {
@@ -230,7 +230,7 @@ fn enter(cpu: &mut Cpu, bus: &mut dyn Bus, how: u64, level: u64) -> Result {
 }
 
 fn salc(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
-    Ok(if cpu.core.flags.cf() { 0xff } else { 0 })
+    Ok(if cpu.core.flags().cf() { 0xff } else { 0 })
 }
 
 fn set_al(cpu: &mut Cpu, al: u8) {
@@ -243,19 +243,19 @@ fn set_bcd_flags(cpu: &mut Cpu, al: u8, cf: bool, af: bool) {
     let mut f =
         Flags { z: u64::from(al), s: al as i8 as i64 as u64, c: 0, a: if af { flags::AF } else { 0 } };
     f.set_carry_overflow(cf, false);
-    cpu.core.flags = f;
+    cpu.core.set_flags(f);
 }
 
 fn aaa(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
     let ax = cpu.reg(gpr::RAX) as u16;
-    let adjust = ax & 15 > 9 || cpu.core.flags.af();
+    let adjust = ax & 15 > 9 || cpu.core.flags().af();
     let ax = if adjust { ax.wrapping_add(0x106) } else { ax } & 0xff0f;
     finish_ascii(cpu, ax, adjust)
 }
 
 fn aas(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
     let ax = cpu.reg(gpr::RAX) as u16;
-    let adjust = ax & 15 > 9 || cpu.core.flags.af();
+    let adjust = ax & 15 > 9 || cpu.core.flags().af();
     let ax = if adjust { ax.wrapping_sub(0x106) } else { ax } & 0xff0f;
     finish_ascii(cpu, ax, adjust)
 }
@@ -289,7 +289,7 @@ fn aad(cpu: &mut Cpu, _: &mut dyn Bus, base: u64, _: u64) -> Result {
 
 fn daa(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
     let old = cpu.reg(gpr::RAX) as u8;
-    let (cf, af) = (cpu.core.flags.cf(), cpu.core.flags.af());
+    let (cf, af) = (cpu.core.flags().cf(), cpu.core.flags().af());
     let low = old & 15 > 9 || af;
     let high = old > 0x99 || cf;
     let al = old.wrapping_add(if low { 6 } else { 0 }).wrapping_add(if high { 0x60 } else { 0 });
@@ -300,7 +300,7 @@ fn daa(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
 
 fn das(cpu: &mut Cpu, _: &mut dyn Bus, _: u64, _: u64) -> Result {
     let old = cpu.reg(gpr::RAX) as u8;
-    let (cf, af) = (cpu.core.flags.cf(), cpu.core.flags.af());
+    let (cf, af) = (cpu.core.flags().cf(), cpu.core.flags().af());
     let low = old & 15 > 9 || af;
     let high = old > 0x99 || cf;
     let al = old.wrapping_sub(if low { 6 } else { 0 }).wrapping_sub(if high { 0x60 } else { 0 });

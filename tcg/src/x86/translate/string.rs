@@ -7,7 +7,7 @@ use super::lower::{Lower, Lowered, segment};
 use crate::{
     Bus, Width,
     guest::Guest,
-    ir::{Reg, Size, Val},
+    ir::{Op, Reg, Size, Val},
     mem,
     x86::{
         Cpu, Exception,
@@ -122,7 +122,9 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     } else if matches!(kind, Kind::Ins | Kind::Outs) {
         l.leave(whole, Val::Imm(s.pack()), Val::Imm(0));
     } else {
-        l.call(whole, Reg::SINK, Val::Imm(s.pack()), Val::Imm(0));
+        let (a, b) = (Val::Imm(s.pack()), Val::Imm(0));
+        let flags = matches!(kind, Kind::Cmps | Kind::Scas);
+        l.op(Op::Call { helper: whole, dst: Reg::SINK, a, b, flags });
     }
     Some(())
 }
@@ -147,12 +149,12 @@ fn whole(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, _: u64) -> Result<u64, E
         return Ok(0);
     }
     // A fault restores the flags from before the whole instruction (SDM volume 2, REP).
-    let flags = cpu.core.flags;
+    let flags = cpu.core.flags();
     while count(cpu, s) != 0 {
         if bulk(cpu, bus, s) {
             continue;
         }
-        let equal = iteration(cpu, bus, s).inspect_err(|_| cpu.core.flags = flags)?;
+        let equal = iteration(cpu, bus, s).inspect_err(|_| cpu.core.set_flags(flags))?;
         set_count(cpu, s, count(cpu, s) - 1);
         if ends(s, equal) {
             break;
@@ -245,14 +247,14 @@ fn iteration(cpu: &mut Cpu, bus: &mut dyn Bus, s: Str) -> Result<bool, Exception
             let to = address(cpu, s, seg::ES, gpr::RDI, len, false)?;
             let a = cpu.load_linear(bus, from, s.size)?;
             let b = cpu.load_linear(bus, to, s.size)?;
-            cpu.core.flags = crate::interp::compare_flags(s.size, a, b);
+            cpu.core.set_flags(crate::interp::compare_flags(s.size, a, b));
             equal = a == b;
         }
         Kind::Scas => {
             let to = address(cpu, s, seg::ES, gpr::RDI, len, false)?;
             let b = cpu.load_linear(bus, to, s.size)?;
             let a = cpu.reg(gpr::RAX) & s.size.mask();
-            cpu.core.flags = crate::interp::compare_flags(s.size, a, b);
+            cpu.core.set_flags(crate::interp::compare_flags(s.size, a, b));
             equal = a == b;
         }
         Kind::Ins => {

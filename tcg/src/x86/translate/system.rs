@@ -6,7 +6,7 @@ use super::{
     misc,
 };
 use crate::{
-    ir::{Alu, Mem, Op, Reg, Size, Val},
+    ir::{Alu, Crossing, Mem, Op, Quick, Reg, Size, Val},
     x86::{
         mode::Mode,
         state::seg,
@@ -65,8 +65,12 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Int1 => l.leave(interrupt::int1, NONE, NONE),
         M::Int3 => l.leave(helpers::int3, Val::Imm(l.next), NONE),
         M::Into => l.call(helpers::into, Reg::SINK, Val::Imm(l.next), NONE),
+        M::Syscall if l.is64() => l.cross(syscall::syscall, NONE, Crossing::Syscall),
         M::Syscall => l.leave(syscall::syscall, NONE, NONE),
         M::Sysret => l.leave(syscall::sysret, Val::Imm(4), NONE),
+        M::Sysretq if l.is64() && l.mode.cpl() == 0 => {
+            l.cross(syscall::sysret, Val::Imm(8), Crossing::Sysret);
+        }
         M::Sysretq => l.leave(syscall::sysret, Val::Imm(8), NONE),
         M::Sysenter => l.leave(syscall::sysenter, NONE, NONE),
         M::Sysexit => l.leave(syscall::sysexit, Val::Imm(4), NONE),
@@ -105,16 +109,19 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         M::Wrmsr => l.leave(msr::wrmsr, NONE, NONE),
         M::Cpuid => l.call(cpuid::cpuid, Reg::SINK, NONE, NONE),
         // In 64-bit code blocks do not depend on GS's base.
+        M::Swapgs if l.is64() && l.mode.cpl() == 0 => {
+            l.quick(Quick::SwapGs, sreg::swapgs, Reg::SINK, NONE, NONE);
+        }
         M::Swapgs if l.is64() => l.call(sreg::swapgs, Reg::SINK, NONE, NONE),
         M::Swapgs => l.leave(sreg::swapgs, NONE, NONE),
         M::Lgdt => table(l, i, tables::lgdt, false),
         M::Lidt => table(l, i, tables::lidt, false),
         M::Sgdt => table(l, i, tables::sgdt, true),
         M::Sidt => table(l, i, tables::sidt, true),
-        M::Lldt => selector_operand(l, i, sreg::lldt),
-        M::Ltr => selector_operand(l, i, sreg::ltr),
-        M::Verr => selector_operand(l, i, sreg::verr),
-        M::Verw => selector_operand(l, i, sreg::verw),
+        M::Lldt => selector_operand(l, i, sreg::lldt, false),
+        M::Ltr => selector_operand(l, i, sreg::ltr, false),
+        M::Verr => selector_operand(l, i, sreg::verr, true),
+        M::Verw => selector_operand(l, i, sreg::verw, true),
         M::Sldt => result(l, i, sreg::sldt),
         M::Str => result(l, i, sreg::str),
         M::Lar => access_rights(l, i, sreg::lar),
@@ -134,9 +141,10 @@ fn result(l: &mut Lower, i: &Instruction, helper: crate::ir::Helper<crate::x86::
     l.write(i, 0, t);
 }
 
-fn selector_operand(l: &mut Lower, i: &Instruction, helper: crate::ir::Helper<crate::x86::Cpu>) {
+/// Runs a helper with the selector in operand 0; `flags`: it writes some.
+fn selector_operand(l: &mut Lower, i: &Instruction, helper: crate::ir::Helper<crate::x86::Cpu>, flags: bool) {
     let v = l.read(i, 0);
-    l.call(helper, Reg::SINK, v, NONE);
+    l.op(Op::Call { helper, dst: Reg::SINK, a: v, b: NONE, flags });
 }
 
 fn access_rights(l: &mut Lower, i: &Instruction, helper: crate::ir::Helper<crate::x86::Cpu>) {
@@ -146,7 +154,7 @@ fn access_rights(l: &mut Lower, i: &Instruction, helper: crate::ir::Helper<crate
     let (a, t) = (l.temp(), l.temp());
     l.op(Op::Extend { signed: false, from: Size::W, to: Size::Q, dst: a, src: v });
     l.op(Op::Alu { op: Alu::Or, size: Size::Q, dst: a, a, b: Val::Imm(bytes << 16), flags: false });
-    l.call(helper, t, a, file(i.op0_register()));
+    l.call_for_flags(helper, t, a, file(i.op0_register()));
     l.op(Op::Mov { size: Size::Q, dst: file(i.op0_register()), src: Val::Reg(t) });
 }
 
@@ -156,11 +164,11 @@ fn arpl(l: &mut Lower, i: &Instruction) {
         let mem = l.mem(i, 2, true);
         let t = l.temp();
         l.op(Op::LoadForWrite { size: Size::W, dst: t, mem });
-        l.call(sreg::arpl, t, t, src);
+        l.call_for_flags(sreg::arpl, t, t, src);
         l.op(Op::Store { size: Size::W, mem, src: Val::Reg(t) });
     } else {
         let t = l.temp();
-        l.call(sreg::arpl, t, file(i.op0_register()), src);
+        l.call_for_flags(sreg::arpl, t, file(i.op0_register()), src);
         l.write_reg(i.op0_register(), t);
     }
 }

@@ -67,6 +67,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
         return Some(());
     }
     let masked = matches!(row.op, sse::Op::MaskedStore);
+    let flags = matches!(row.op, sse::Op::Test(_) | sse::Op::Compare(_) | sse::Op::Strings(..));
     let operand = |n: u32| match i.op_kind(n) {
         OpKind::Register => number(i.op_register(n)),
         _ => MEMORY,
@@ -93,7 +94,6 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
             l.segmented(n, ea, u64::from(row.form.bytes), dst & MEMORY != 0)
         });
         let faults = matches!(row.op, sse::Op::Float(_) | sse::Op::Compare(_) | sse::Op::LoadMxcsr);
-        let flags = matches!(row.op, sse::Op::Test(_) | sse::Op::Compare(_) | sse::Op::Strings(..));
         l.op(Op::Vector { helper: execute, operands: packed, mem, faults, flags });
         return Some(());
     }
@@ -105,7 +105,7 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction) -> Lowered {
     } else {
         Val::Imm(if masked { masked_width(i) } else { 0 })
     };
-    l.call(execute, Reg::SINK, Val::Imm(packed), offset);
+    l.op(Op::Call { helper: execute, dst: Reg::SINK, a: Val::Imm(packed), b: offset, flags });
     Some(())
 }
 
@@ -181,7 +181,7 @@ fn execute(cpu: &mut Cpu, bus: &mut dyn Bus, packed: u64, offset: u64) -> Result
         Target::Operand0 | Target::Bytes(_) | Target::Nothing => {}
     }
     if let Some(status) = out.status {
-        cpu.core.flags = Flags::from_eflags(u64::from(status));
+        cpu.core.set_flags(Flags::from_eflags(u64::from(status)));
     }
     // Machine code wants them as the host has them.
     Ok(u64::from(out.status.unwrap_or(0)))

@@ -80,7 +80,8 @@ pub(super) fn lower(l: &mut Lower, i: &Instruction, bytes: &[u8]) -> Lowered {
         l.op(Op::Lea { dst: t, mem: Mem { wrap32: false, ..ea } });
         l.call(helper, Reg::SINK, Val::Imm(operands), Val::Reg(t));
     } else {
-        l.call(helper, Reg::SINK, Val::Imm(operands), Val::Imm(0));
+        let (a, b) = (Val::Imm(operands), Val::Imm(0));
+        l.op(Op::Call { helper, dst: Reg::SINK, a, b, flags });
     }
     Some(())
 }
@@ -163,7 +164,7 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
     let memory = op.memory();
     let operand = match (memory, op) {
         (Some(Memory::Load(len)), _) => load(cpu, bus, n, offset, len)?,
-        (_, X87Op::Fcmov(..)) => u128::from(cpu.core.flags.to_eflags()),
+        (_, X87Op::Fcmov(..)) => u128::from(cpu.core.flags().to_eflags()),
         _ => 0,
     };
     let mark = cpu.x87.mark();
@@ -172,7 +173,7 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
         Err(_) => return Err(Exception::FloatingPoint),
         Ok(Outcome::Done) => {}
         Ok(Outcome::Ax(v)) => cpu.set_reg(gpr::RAX, cpu.reg(gpr::RAX) & !0xffff | u64::from(v)),
-        Ok(Outcome::Eflags(v)) => cpu.core.flags = Flags::from_eflags(u64::from(v)),
+        Ok(Outcome::Eflags(v)) => cpu.core.set_flags(Flags::from_eflags(u64::from(v))),
         Ok(Outcome::Store(v)) => {
             if let Some(Memory::Store(len)) = memory
                 && let Err(fault) = store(cpu, bus, n, offset, len, v)
