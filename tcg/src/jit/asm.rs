@@ -52,62 +52,23 @@ pub(super) enum Rm {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fixup(usize);
 
-/// Machine code being written, for the address it will run at.
-pub(super) struct Asm {
-    pub code: Vec<u8>,
-    /// Address of the first byte when run.
-    pub origin: u64,
-    /// A register to watch, and whether no instruction has named it as an operand since this was set.
-    pub watched: (u8, bool),
+/// An instruction's bytes before its immediate.
+#[derive(Default)]
+struct Encoded {
+    bytes: u128,
+    /// Bits.
+    len: u32,
 }
 
-impl Asm {
-    pub fn new(origin: u64) -> Self {
-        Self { code: Vec::new(), origin, watched: (u8::MAX, false) }
-    }
-
-    pub fn here(&self) -> usize {
-        self.code.len()
-    }
-
+impl Encoded {
     fn byte(&mut self, b: u8) {
-        self.code.push(b);
+        self.bytes |= u128::from(b) << self.len;
+        self.len += 8;
     }
 
     fn dword(&mut self, v: i32) {
-        self.code.extend_from_slice(&v.to_le_bytes());
-    }
-
-    fn name(&mut self, reg: u8) {
-        self.watched.1 &= reg != self.watched.0;
-    }
-
-    /// Prefixes, opcode and operands. `bytes` says which operands are byte registers (bit 0: reg, bit 1: rm).
-    fn encode(&mut self, size: Size, prefix: Option<u8>, opcode: &[u8], reg: u8, rm: Rm, bytes: u8) {
-        self.name(reg);
-        if let Rm::Reg(r) = rm {
-            self.name(r);
-        }
-        if size == Size::W {
-            self.byte(0x66);
-        }
-        if let Some(p) = prefix {
-            self.byte(p);
-        }
-        let (b, x) = match rm {
-            Rm::Reg(r) => (r, 0),
-            Rm::Base(b, _) => (b, 0),
-            Rm::Index(b, i, ..) => (b, i),
-            Rm::NoBase(i, ..) => (0, i),
-        };
-        let rex = u8::from(size == Size::Q) << 3 | reg >> 3 << 2 | x >> 3 << 1 | b >> 3;
-        let high = |r: u8| (4..8).contains(&r);
-        let forced = bytes & 1 != 0 && high(reg) || bytes & 2 != 0 && matches!(rm, Rm::Reg(r) if high(r));
-        if rex != 0 || forced {
-            self.byte(0x40 | rex);
-        }
-        self.code.extend_from_slice(opcode);
-        self.modrm(reg & 7, rm);
+        self.bytes |= u128::from(v as u32) << self.len;
+        self.len += 32;
     }
 
     fn modrm(&mut self, reg: u8, rm: Rm) {
@@ -147,6 +108,76 @@ impl Asm {
             1 => self.byte(disp as u8),
             _ => self.dword(disp),
         }
+    }
+}
+
+/// Machine code being written, for the address it will run at.
+pub(super) struct Asm {
+    pub code: Vec<u8>,
+    /// Address of the first byte when run.
+    pub origin: u64,
+    /// A register to watch, and whether no instruction has named it as an operand since this was set.
+    pub watched: (u8, bool),
+}
+
+impl Asm {
+    pub fn new(origin: u64) -> Self {
+        Self { code: Vec::new(), origin, watched: (u8::MAX, false) }
+    }
+
+    pub fn here(&self) -> usize {
+        self.code.len()
+    }
+
+    fn byte(&mut self, b: u8) {
+        self.code.push(b);
+    }
+
+    fn dword(&mut self, v: i32) {
+        self.code.extend_from_slice(&v.to_le_bytes());
+    }
+
+    fn name(&mut self, reg: u8) {
+        self.watched.1 &= reg != self.watched.0;
+    }
+
+    /// Prefixes, opcode and operands. `bytes` says which operands are byte registers (bit 0: reg, bit 1: rm).
+    fn encode(&mut self, size: Size, prefix: Option<u8>, opcode: &[u8], reg: u8, rm: Rm, bytes: u8) {
+        self.name(reg);
+        if let Rm::Reg(r) = rm {
+            self.name(r);
+        }
+        let mut e = Encoded::default();
+        if size == Size::W {
+            e.byte(0x66);
+        }
+        if let Some(p) = prefix {
+            e.byte(p);
+        }
+        let (b, x) = match rm {
+            Rm::Reg(r) => (r, 0),
+            Rm::Base(b, _) => (b, 0),
+            Rm::Index(b, i, ..) => (b, i),
+            Rm::NoBase(i, ..) => (0, i),
+        };
+        let rex = u8::from(size == Size::Q) << 3 | reg >> 3 << 2 | x >> 3 << 1 | b >> 3;
+        let high = |r: u8| (4..8).contains(&r);
+        let forced = bytes & 1 != 0 && high(reg) || bytes & 2 != 0 && matches!(rm, Rm::Reg(r) if high(r));
+        if rex != 0 || forced {
+            e.byte(0x40 | rex);
+        }
+        for &o in opcode {
+            e.byte(o);
+        }
+        e.modrm(reg & 7, rm);
+        self.append(e);
+    }
+
+    /// Appends in one piece of constant size, which is a store.
+    fn append(&mut self, e: Encoded) {
+        let len = self.code.len() + e.len as usize / 8;
+        self.code.extend_from_slice(&e.bytes.to_le_bytes());
+        self.code.truncate(len);
     }
 
     fn sized(size: Size, opcode: u8) -> u8 {

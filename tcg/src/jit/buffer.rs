@@ -4,8 +4,6 @@
 
 use std::{io, ptr};
 
-/// Bytes for code.
-const CODE: usize = 160 << 20;
 /// Bytes for link records, which machine code reads and never executes.
 const LINKS: usize = 8 << 20;
 
@@ -13,6 +11,8 @@ const LINKS: usize = 8 << 20;
 pub(super) struct Buffer {
     write: *mut u8,
     execute: *mut u8,
+    /// Bytes mapped.
+    len: usize,
     used: usize,
     links: usize,
 }
@@ -21,12 +21,12 @@ pub(super) struct Buffer {
 unsafe impl Send for Buffer {}
 
 impl Buffer {
-    /// Maps the buffer.
+    /// Maps the buffer, with room for `code` bytes of code.
     ///
     /// # Errors
     /// What the host says.
-    pub fn new() -> io::Result<Self> {
-        let len = CODE + LINKS;
+    pub fn new(code: usize) -> io::Result<Self> {
+        let len = code + LINKS;
         // SAFETY: a plain system call on a constant name.
         let fd = unsafe { libc::memfd_create(c"rrvmm-code".as_ptr(), libc::MFD_CLOEXEC) };
         if fd < 0 {
@@ -48,7 +48,7 @@ impl Buffer {
                 }
                 return Err(error);
             }
-            Ok(Self { write: write.cast(), execute: execute.cast(), used: LINKS, links: 0 })
+            Ok(Self { write: write.cast(), execute: execute.cast(), len, used: LINKS, links: 0 })
         }
     }
 
@@ -59,7 +59,7 @@ impl Buffer {
 
     /// Whether `len` more bytes of code and two more links fit.
     pub fn fits(&self, len: usize) -> bool {
-        self.used + len + 64 <= LINKS + CODE && self.links + 64 <= LINKS
+        self.used + len + 64 <= self.len && self.links + 64 <= LINKS
     }
 
     /// Appends code. The caller has asked [`Buffer::fits`].
@@ -113,8 +113,8 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         // SAFETY: both mappings were made by `new` with this length and nobody runs in them now.
         unsafe {
-            libc::munmap(self.write.cast(), CODE + LINKS);
-            libc::munmap(self.execute.cast(), CODE + LINKS);
+            libc::munmap(self.write.cast(), self.len);
+            libc::munmap(self.execute.cast(), self.len);
         }
     }
 }

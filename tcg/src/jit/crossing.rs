@@ -18,8 +18,7 @@ use crate::{
     core::Crossing,
     flags::{AF, ARITH},
     ir::{Crossing as Kind, Reg, Size},
-    lazy,
-    tlb,
+    lazy, tlb,
     x86::{
         cpu::view,
         state::{bits, seg},

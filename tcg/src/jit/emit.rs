@@ -52,6 +52,14 @@ pub(super) enum Slow {
     Call { helper: Helper<Cpu>, a: Source },
 }
 
+/// Room for the next block: nothing but capacity, once its code has been copied.
+#[derive(Default)]
+pub(super) struct Spare {
+    pub code: Vec<u8>,
+    pub cold: Vec<Cold>,
+    pub live: Vec<u8>,
+}
+
 /// A block being compiled.
 pub(super) struct Emit<'a> {
     pub a: Asm,
@@ -109,7 +117,7 @@ fn token(slot: u32) -> Rm {
 
 impl<'a> Emit<'a> {
     pub fn new(
-        a: Asm,
+        (a, cold): (Asm, Vec<Cold>),
         t: Thunks,
         block: &'a Block<Cpu>,
         (id, context): (u32, u32),
@@ -142,7 +150,7 @@ impl<'a> Emit<'a> {
             apart: 0,
             exact: 0,
             word: None,
-            cold: Vec::new(),
+            cold,
             vectors: Vectors::default(),
             cold_vectors: Vec::new(),
             cold_x87: Vec::new(),
@@ -159,7 +167,7 @@ impl<'a> Emit<'a> {
     }
 
     /// The whole block, and where its exits lead as long as they have no link.
-    pub fn block(mut self) -> (Asm, [u64; 2]) {
+    pub fn block(mut self, mut live: Vec<u8>) -> (Spare, [u64; 2]) {
         let insns = i32::from(self.site.insns);
         self.a.alu_imm(5, Size::Q, Rm::Reg(LEFT), insns);
         let cut = self.a.jcc(cc::S);
@@ -167,7 +175,7 @@ impl<'a> Emit<'a> {
             self.a.alu_imm(7, Size::D, token(w.slot), w.token as i32);
             self.a.jcc(cc::NE)
         });
-        let live = self.live_flags();
+        self.live_flags(&mut live);
         let total = self.total();
         for (n, insn) in self.block.insns.iter().enumerate() {
             self.site.insn = n as u8;
@@ -184,8 +192,9 @@ impl<'a> Emit<'a> {
                 i += 1 + self.skip;
             }
         }
-        for cold in std::mem::take(&mut self.cold) {
-            self.cold_path(&cold);
+        let mut cold = std::mem::take(&mut self.cold);
+        for c in cold.drain(..) {
+            self.cold_path(&c);
         }
         for cold in std::mem::take(&mut self.cold_vectors) {
             self.cold_vector(&cold);
@@ -215,7 +224,7 @@ impl<'a> Emit<'a> {
         self.a.alu_imm(0, Size::Q, Rm::Reg(LEFT), insns);
         self.set_pc(self.block.pc);
         self.leave(Exit::Cut);
-        (self.a, self.stubs)
+        (Spare { code: self.a.code, cold, live }, self.stubs)
     }
 
     /// Ops as the interpreter counts them.
@@ -225,10 +234,11 @@ impl<'a> Emit<'a> {
     }
 
     /// For every op, the flags that somebody may look at after it; as [`crate::ir::dead_flags`] sees it.
-    fn live_flags(&self) -> Vec<u8> {
+    fn live_flags(&self, after: &mut Vec<u8>) {
         let ops = &self.block.ops;
         let (mut live, mut end) = (flag::EVERY, ops.len());
-        let mut after = vec![flag::EVERY; ops.len()];
+        after.clear();
+        after.resize(ops.len(), flag::EVERY);
         for insn in self.block.insns.iter().rev() {
             let start = insn.op as usize;
             if ops[start..end].iter().any(Op::may_ask_to_leave) {
@@ -240,7 +250,6 @@ impl<'a> Emit<'a> {
             }
             end = start;
         }
-        after
     }
 
     /// The ops of the current instruction after op `i`; `end` is the first of the next instruction.
@@ -448,10 +457,7 @@ impl<'a> Emit<'a> {
                     self.a.mov_imm(S0, 0);
                 }
             }
-            Slow::Call { .. }
-            | Slow::BadTarget(_)
-            | Slow::Store { .. }
-            | Slow::StoreBack { .. } => {}
+            Slow::Call { .. } | Slow::BadTarget(_) | Slow::Store { .. } | Slow::StoreBack { .. } => {}
         }
         c.vectors.restore(&mut self.a);
         if !matches!(c.what, Slow::Load { dst: S1, .. }) {

@@ -30,7 +30,7 @@ use crate::{
 };
 use asm::Asm;
 use buffer::Buffer;
-use emit::Emit;
+use emit::{Emit, Spare};
 use frame::{Frame, TO_BASE};
 use std::{
     cell::{Cell, OnceCell},
@@ -40,6 +40,9 @@ use thunks::Thunks;
 
 /// What Rust expects of the host: round to nearest, all exceptions masked.
 const HOST_MXCSR: u32 = 0x1f80;
+
+/// Bytes of machine code kept: those of every block that the run loop keeps.
+const ROOM: usize = 160 << 20;
 
 /// Number of a link record that does not exist.
 const NO_LINK: u32 = u32::MAX;
@@ -75,8 +78,9 @@ pub struct Jit {
     epoch: u64,
     /// Blocks compiled to machine code.
     compiled: u64,
-    /// Room for the next block's machine code.
-    spare: Vec<u8>,
+    /// Times that the buffer was full.
+    full: u64,
+    spare: Spare,
 }
 
 impl Jit {
@@ -85,12 +89,20 @@ impl Jit {
     /// # Errors
     /// When the host gives no memory for code.
     pub fn new() -> io::Result<Self> {
-        let mut buffer = Buffer::new()?;
+        Self::with_room(ROOM)
+    }
+
+    /// A JIT that forgets all its code whenever that has grown to `bytes`; more than any one block takes.
+    ///
+    /// # Errors
+    /// When the host gives no memory for code.
+    pub fn with_room(bytes: usize) -> io::Result<Self> {
+        let mut buffer = Buffer::new(bytes)?;
         let mut a = Asm::new(buffer.next());
         let thunks = Thunks::emit(&mut a);
         buffer.push(&a.code);
         let shared = buffer.used();
-        Ok(Self { buffer, thunks, shared, epoch: 1, compiled: 0, spare: Vec::with_capacity(4096) })
+        Ok(Self { buffer, thunks, shared, epoch: 1, compiled: 0, full: 0, spare: Spare::default() })
     }
 
     /// Blocks compiled, and bytes of machine code now in use.
@@ -99,14 +111,20 @@ impl Jit {
         (self.compiled, self.buffer.used())
     }
 
-    fn emit(&mut self, id: u32, context: u32, code: &Code) -> (Asm, [u64; 2]) {
+    /// Compiles to [`Jit::spare`]; gives the addresses of the exits' stubs.
+    fn emit(&mut self, id: u32, context: u32, code: &Code) -> [u64; 2] {
         let inner: &Inner = &code.0;
         let numbers = [self.buffer.link(), self.buffer.link()];
         inner.links.set(numbers);
         let links = numbers.map(|n| self.buffer.link_address(n));
         let mut a = Asm::new(self.buffer.next());
-        std::mem::swap(&mut a.code, &mut self.spare);
-        Emit::new(a, self.thunks, &inner.block, (id, context), inner, links).block()
+        let Spare { code, cold, live } = std::mem::take(&mut self.spare);
+        a.code = code;
+        a.code.clear();
+        let emit = Emit::new((a, cold), self.thunks, &inner.block, (id, context), inner, links);
+        let stubs;
+        (self.spare, stubs) = emit.block(live);
+        stubs
     }
 
     fn enter(&self, entry: u64, at: &Linked, guest: &mut Cpu, bus: &mut dyn Bus) -> u64 {
@@ -181,18 +199,17 @@ impl Backend<Cpu> for Jit {
             return false;
         }
         let mut flushed = false;
-        let (mut text, mut stubs) = self.emit(id, context, code);
-        if !self.buffer.fits(text.code.len()) {
+        let mut stubs = self.emit(id, context, code);
+        if !self.buffer.fits(self.spare.code.len()) {
             self.reset();
+            self.full += 1;
             flushed = true;
-            (text, stubs) = self.emit(id, context, code);
+            stubs = self.emit(id, context, code);
         }
         code.0.entry.set(self.buffer.next());
         code.0.epoch.set(self.epoch);
         code.0.stubs.set(stubs);
-        self.buffer.push(&text.code);
-        text.code.clear();
-        self.spare = text.code;
+        self.buffer.push(&self.spare.code);
         for slot in 0..2 {
             self.unlink(code, slot);
         }
@@ -227,6 +244,10 @@ impl Backend<Cpu> for Jit {
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        vec![("blocks compiled", self.compiled), ("bytes of machine code", self.buffer.used() as u64)]
+        vec![
+            ("blocks compiled", self.compiled),
+            ("bytes of machine code", self.buffer.used() as u64),
+            ("code buffer full", self.full),
+        ]
     }
 }

@@ -21,6 +21,7 @@ use codes::Codes;
 use kind::Kind;
 use pair::{Outcome, Pair};
 use program::Program;
+use rrvmm_tcg::jit::Jit;
 use rrvmm_tests::run::Luck;
 
 /// Instructions run in each kind of program, unless the environment says otherwise.
@@ -36,9 +37,12 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn lockstep(kind: Kind) {
+    lockstep_on(kind, &mut Pair::new(Jit::new().unwrap()));
+}
+
+fn lockstep_on(kind: Kind, pair: &mut Pair) {
     let (count, seed) = (number("LOCKSTEP_COUNT", COUNT), number("LOCKSTEP_SEED", SEED));
     let codes = Codes::new(kind);
-    let mut pair = Pair::new();
     let (mut run, mut programs, mut failures) = (0, 0, Vec::new());
     while run < count && failures.len() < ENOUGH {
         let seed = seed.wrapping_add(programs);
@@ -46,7 +50,7 @@ fn lockstep(kind: Kind) {
         match pair.run(&program, !seed, u64::MAX) {
             Outcome::Same(n) => run += n,
             Outcome::Different { count, what: seen } => {
-                let what = shrink::explain(&mut pair, &program, !seed, count);
+                let what = shrink::explain(pair, &program, !seed, count);
                 failures.push(format!("LOCKSTEP_SEED={seed:#x}: {what}\n  seen at first:{seen}"));
             }
         }
@@ -57,6 +61,16 @@ fn lockstep(kind: Kind) {
         pair.reference.devices.accesses
     );
     assert!(failures.is_empty(), "the engines differ:\n{}", failures.join("\n"));
+}
+
+/// Room for a few blocks only: all code goes again and again, in the middle of programs.
+#[test]
+fn in_little_room_for_code() {
+    let mut pair = Pair::new(Jit::with_room(48 << 10).unwrap());
+    lockstep_on(Kind::Kernel64, &mut pair);
+    let counters = pair.tested.engine.counters();
+    let full = counters.iter().find(|(name, _)| *name == "code buffer full").unwrap().1;
+    assert!(full > 100, "full {full} times");
 }
 
 macro_rules! kinds {

@@ -30,10 +30,10 @@ pub enum Outcome {
 }
 
 impl Pair {
-    pub fn new() -> Self {
+    pub fn new(jit: Jit) -> Self {
         let reference = Side::new(Interp);
         let blank = reference.engine.cpu.save();
-        Self { reference, tested: Side::new(Jit::new().unwrap()), blank }
+        Self { reference, tested: Side::new(jit), blank }
     }
 
     /// Runs `program` with everything that `seed` decides (lengths of stretches, interrupts, registers), at most until

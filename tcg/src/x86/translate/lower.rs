@@ -85,13 +85,7 @@ impl Lower {
     }
 
     /// As [`Lower::call`], of a helper that writes flags.
-    pub fn call_for_flags(
-        &mut self,
-        helper: Helper<Cpu>,
-        dst: Reg,
-        a: impl Into<Val>,
-        b: impl Into<Val>,
-    ) {
+    pub fn call_for_flags(&mut self, helper: Helper<Cpu>, dst: Reg, a: impl Into<Val>, b: impl Into<Val>) {
         self.op(Op::Call { helper, dst, a: a.into(), b: b.into(), flags: true });
     }
 
