@@ -184,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn going_back_leaves_those_ahead() {
+        let policy = policy(usize::MAX);
+        let mut kept = Checkpoints::new(|_, _| 10);
+        for n in 0..40 {
+            kept.insert(Position::from_count(n << 20), n, 0);
+        }
+        for now in [30, 3, 39, 1] {
+            kept.thin(&policy, Position::from_count(now << 20));
+            assert_eq!(kept.size().0, 40);
+        }
+    }
+
+    #[test]
     fn weights_follow_the_neighbours() {
         // Each takes the difference to the one before.
         let mut kept = Checkpoints::new(|&a: &usize, b: Option<&usize>| a - b.copied().unwrap_or(0));

@@ -22,6 +22,7 @@ last-write ADDR[:LEN] the last instruction before here that wrote there; xlast-w
 x/FMT ADDR            memory by virtual address: FMT is a count and a size b, h, w or g, for example x/8xg
 xp/FMT ADDR           memory by physical address
 registers             everything in the CPU that has a name
+checkpoints           where the states are that are kept, and how much memory they take
 digest                digest of the machine's whole state, by parts
 help                  this
 ";
@@ -63,6 +64,7 @@ impl Explorer {
             ("last-write", [range]) => self.tell_last_write(Space::Linear, range),
             ("xlast-write", [range]) => self.tell_last_write(Space::Physical, range),
             ("registers", []) => Ok(Answer::said(self.list_registers())),
+            ("checkpoints", []) => Ok(Answer::said(self.list_checkpoints())),
             ("digest", []) => Ok(Answer::said(self.list_digest())),
             (dump, [addr]) => match dump.split_once('/').unwrap_or((dump, "")) {
                 ("x", format) => self.dump(Space::Linear, format, addr),
@@ -159,6 +161,15 @@ impl Explorer {
             let _ = writeln!(text, "{name:<12}{value}");
             text
         })
+    }
+
+    fn list_checkpoints(&self) -> String {
+        let (count, bytes) = self.timeline.checkpoints();
+        let mut text = format!("{count} checkpoints, {} MiB\n", bytes >> 20);
+        for position in self.timeline.checkpoint_positions() {
+            let _ = writeln!(text, "{position}");
+        }
+        text
     }
 
     fn list_digest(&self) -> String {
