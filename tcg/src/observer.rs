@@ -89,7 +89,8 @@ impl Observer {
     }
 
     /// Notes an access to `len` bytes at linear address `linear`, if it has one, and physical address `phys`, by the
-    /// instruction at position `now`. Whether it is watched.
+    /// instruction at position `now`. Whether it is the first to be watched there: the instruction must then be the last of
+    /// the run. (The next run ends there by itself.)
     #[cold]
     pub fn note(&mut self, now: u64, linear: Option<u64>, phys: u64, len: u64, write: bool) -> bool {
         let found = self.watches.iter().enumerate().find_map(|(watch, w)| {
@@ -99,13 +100,14 @@ impl Observer {
         });
         let Some(hit) = found else { return false };
         let done = if self.arriving { now } else { now + 1 };
+        let first = self.hit.is_none();
         match self.hit {
             // Writes go before reads.
             Some((_, Hit::Watch { write: false, .. })) if write => self.hit = Some((done, hit)),
             Some(_) => {}
             None => self.hit = Some((done, hit)),
         }
-        true
+        first
     }
 
     /// The position that the CPU must not pass before the observer is told.
@@ -190,8 +192,8 @@ mod tests {
         let mut o = watching(Access::Any);
         assert!(!o.note(5, Some(0x2002), 0x7000, 4, true));
         assert!(o.note(5, Some(0x1ff7), 0x7000, 8, false));
-        assert!(o.note(5, Some(0x9000), 0x8003, 1, true));
-        assert!(o.note(5, Some(0x2000), 0, 1, true));
+        assert!(!o.note(5, Some(0x9000), 0x8003, 1, true));
+        assert!(!o.note(5, Some(0x2000), 0, 1, true));
         assert_eq!((o.limit(), o.take_access(5)), (6, None));
         assert_eq!(o.take_access(6), Some(Hit::Watch { watch: 1, addr: 0x8003, len: 1, write: true }));
         assert_eq!(o.limit(), u64::MAX);

@@ -241,7 +241,7 @@ fn observed(kind: Kind) {
     let blank = interp.engine.cpu.save();
     let seed = crate::number("LOCKSTEP_SEED", crate::SEED);
     let (mut count, mut breaks, mut accesses) = (0, 0, 0);
-    let mut programs = 0;
+    let (mut programs, mut given_up) = (0u64, 0u64);
     while count < crate::number("LOCKSTEP_COUNT", COUNT) {
         let seed = seed.wrapping_add(programs);
         programs += 1;
@@ -252,6 +252,7 @@ fn observed(kind: Kind) {
         let brute =
             through(&mut interp, &blank, &program, !seed, How { steps: true, brute: Some(&stops), ..how });
         if brute.given_up {
+            given_up += 1;
             continue;
         }
         let long = How { stops: Some(&stops), ..how };
@@ -260,6 +261,10 @@ fn observed(kind: Kind) {
         let by_steps = through(&mut jit, &blank, &program, !seed, How { steps: true, ..long });
         // Once more without, over what was translated for the stops.
         let plain = through(&mut jit, &blank, &program, !seed, how);
+        if [&by_interp, &by_jit, &by_steps, &plain].iter().any(|run| run.given_up) {
+            given_up += 1;
+            continue;
+        }
         for (name, run) in [
             ("interpreter", &by_interp),
             ("JIT", &by_jit),
@@ -292,6 +297,7 @@ fn observed(kind: Kind) {
         "observed: {kind:?}, {programs} programs, {count} instructions, {breaks} breakpoints, {accesses} accesses"
     );
     assert!(breaks > 100 && accesses > 100, "hardly anything was hit");
+    assert!(given_up < 2 + programs / 20, "{given_up} programs had a REP that did not end");
 }
 
 macro_rules! kinds {
