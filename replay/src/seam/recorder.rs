@@ -2,9 +2,10 @@ use std::io::Write;
 use std::marker::PhantomData;
 
 use super::{Admitted, Due, Input, Seam, SeamError};
+use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
-use crate::journal::{JournalError, JournalWriter};
+use crate::journal::{Body, Entry, JournalError, JournalWriter};
 use crate::time::{Position, Stamp};
 
 /// Where a recording takes digests: often at first, so that short recordings have some, then at an even distance.
@@ -68,6 +69,23 @@ impl<I: Input, W: Write> Recorder<I, W> {
             flush_after_digest: false,
             input: PhantomData,
         }
+    }
+
+    /// Takes over an event of another recording of this run, which went before where this one goes on. An end is none.
+    ///
+    /// # Errors
+    /// The event is not readable, or the writer failed.
+    pub fn take_over(&mut self, event: &Entry) -> Result<(), JournalError> {
+        match &event.body {
+            Body::Input { payload, .. } => {
+                let input: I = codec::from_bytes(payload)?;
+                self.journal.input(event.stamp, &input)?;
+            }
+            Body::Digest(digest) => self.journal.digest(event.stamp, digest)?,
+            Body::End { .. } => return Ok(()),
+        }
+        self.events += 1;
+        Ok(())
     }
 
     /// Closes the file and returns the writer, for example to sync it.

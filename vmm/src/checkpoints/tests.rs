@@ -59,8 +59,11 @@ fn record(directory: &Path) -> Vec<u8> {
     let mut shelf = checkpoints.shelf();
     let (mut machine, setup) = (machine(), demo::setup());
     let shelf: &mut dyn Shelf<Snapshot> = &mut shelf;
-    let recorded =
-        session::record_with(&mut machine, &setup, "x", Vec::new(), 7, &mut Silent, &options, Some(shelf));
+    let recorded = {
+        let start = session::Start::PowerOn { wall_clock: 7 };
+        let aides = session::Aides { shelf: Some(shelf), attendant: None };
+        session::record_from(&mut machine, &setup, "x", Vec::new(), start, &mut Silent, &options, aides)
+    };
     // The thread is given the time to write what it has.
     settle(&checkpoints);
     assert!(checkpoints.finish().is_none());

@@ -3,11 +3,12 @@
 use super::values::{Every, Module, every, module, position, timeout};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rrvmm::explore::parse_range;
 use rrvmm::gdb::GdbAddress;
 use rrvmm::host::{ConsoleSpec, PaceChoice};
 use rrvmm::memory::{MIN_RAM, parse_size};
 use rrvmm_replay::Position;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Records one run of a whole machine and replays it exactly.
@@ -36,6 +37,12 @@ pub(super) enum Command {
     Info(InfoArgs),
     /// List the events in a recording
     Events(EventsArgs),
+    /// Find the last instruction before a position that wrote to an address
+    LastWrite(LastWriteArgs),
+    /// Find the first instruction from a position on that reads from an address
+    FirstRead(FirstReadArgs),
+    /// List every execution of an instruction, or every access to an address
+    Hits(HitsArgs),
     /// Find the first instruction after which two runs differ
     Diff(DiffArgs),
     /// Record, replay and go back in a built-in guest: no files needed
@@ -104,6 +111,9 @@ pub(super) struct MachineArgs {
     /// End after this long on the host, for example 60s, 5m or 500ms
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub timeout: Option<Duration>,
+    /// Make a monitor socket, for rrvmm monitor and QMP clients
+    #[arg(long, value_name = "SOCK")]
+    pub monitor: Option<PathBuf>,
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Say at the end how much was executed, and how fast
@@ -135,12 +145,89 @@ pub(super) struct ReplayArgs {
     /// Make a monitor socket, for rrvmm monitor and QMP clients; at the end of the recording the machine waits there
     #[arg(long, value_name = "SOCK", conflicts_with = "stats")]
     pub monitor: Option<PathBuf>,
-    /// Where gdb or the monitor finds the machine standing [default: gdb at the beginning; with --monitor alone it runs]
+    /// Go on from --at with inputs of this host, as a run of its own
+    #[arg(long, conflicts_with_all = ["gdb", "stats"])]
+    pub live: bool,
+    /// Where gdb or the monitor finds the machine standing [default: gdb at the beginning; with --monitor alone it runs], or
+    /// where --live begins [default: the end]
     #[arg(long, value_name = "POSITION", value_parser = position)]
     pub at: Option<Position>,
-    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
+    /// Record what follows --live, or the monitor's command live, into a new recording [default: not recorded]
+    #[arg(short, long, value_name = "NEW.rrvm")]
+    pub output: Option<PathBuf>,
+    /// Overwrite the new recording if it exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
+    /// Live, what guest idle time costs: as long as the guest believes (host), nothing (free), host at a terminal (auto)
+    #[arg(long, value_enum, default_value_t = PaceArg::Auto)]
+    pub pace: PaceArg,
+    /// Live, end after this long on the host, for example 60s, 5m or 500ms
+    #[arg(long, value_name = "TIME", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH; live, also
+    /// where its input comes from [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+}
+
+/// A question about a recording.
+#[derive(Debug, Args)]
+pub(super) struct QueryArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Address of the first byte, and how many bytes [default: 1]
+    #[arg(value_name = "ADDR[:LEN]", value_parser = parse_range)]
+    pub range: (u64, u64),
+    /// ADDR is a physical address
+    #[arg(long)]
+    pub physical: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LastWriteArgs {
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// Where to look back from; there a virtual address is resolved [default: the end]
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub before: Option<Position>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FirstReadArgs {
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// Where to look on from; there a virtual address is resolved [default: the beginning]
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub after: Option<Position>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HitsArgs {
+    #[command(flatten)]
+    pub query: QueryArgs,
+    /// Stores to the bytes, instead of executions of the instruction
+    #[arg(long)]
+    pub watch: bool,
+    /// Stores to the bytes and loads from them
+    #[arg(long)]
+    pub access: bool,
+    /// First position
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub from: Option<Position>,
+    /// Last position
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub to: Option<Position>,
 }
 
 #[derive(Debug, Args)]
@@ -370,16 +457,14 @@ impl ReplaySessionArgs {
     }
 }
 
-impl RecordArgs {
-    /// Refuses to overwrite, before anything is started.
-    pub(super) fn check_output(&self) -> anyhow::Result<()> {
-        ensure!(
-            self.force || !self.output.exists(),
-            "{} exists; choose another name with -o, or give --force to overwrite it",
-            self.output.display()
-        );
-        Ok(())
-    }
+/// Refuses to overwrite, before anything is started.
+pub(super) fn check_output(output: &Path, force: bool) -> anyhow::Result<()> {
+    ensure!(
+        force || !output.exists(),
+        "{} exists; choose another name with -o, or give --force to overwrite it",
+        output.display()
+    );
+    Ok(())
 }
 
 /// Consoles by number: COM1, COM2, debug console. A missing COM2 is null, a missing COM1 is `stdio`.

@@ -42,7 +42,9 @@ pub(super) fn debug(args: &DebugArgs) -> anyhow::Result<ExitCode> {
     });
     let signals = Signals::unwatched()?;
     let outputs = Outputs::open(&specs, &signals, Deadline::default())?;
-    work(desk, ReplayConsoles::new(outputs, signals, |_| {}))?;
+    let desk = work(desk, ReplayConsoles::new(outputs, signals, |_| {}))?;
+    // The process ends here; taking the machine apart first would only take time.
+    std::mem::forget(desk);
     let status = waiting.join().map_err(|_| anyhow::anyhow!("waiting for gdb failed"))??;
     Ok(ExitCode::from(status.code().map_or(1, |code| code as u8)))
 }

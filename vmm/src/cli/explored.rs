@@ -1,6 +1,7 @@
-//! `rrvmm replay --gdb --monitor`: a recording with front ends over it.
+//! `rrvmm replay --gdb --monitor`: a recording with front ends over it, and the way from there to a live session.
 
-use super::args::{Engine, ReplayArgs};
+use super::args::{Engine, ReplayArgs, check_output};
+use super::live::{NewRecording, Parting, go_live};
 use super::values::Every;
 use super::{open_recording, status, tell_trouble};
 use anyhow::Context;
@@ -12,21 +13,25 @@ use rrvmm::monitor::{self, Exploring, Refused, Subject};
 use rrvmm::session::{Host, ReplayConsoles};
 use rrvmm::tell;
 use rrvmm_replay::{EndReason, Position};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 /// How often the signals are looked at while front ends work.
 const SIGNAL_DISTANCE: Duration = Duration::from_millis(50);
 
+/// How long a client waits for the live session that it asked for.
+const DEPARTURE: Duration = Duration::from_secs(30);
+
 /// Serves gdb, the monitor, or both, until one of them or a signal ends the session.
 pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<ExitCode> {
     args.session.check()?;
-    let signals = Signals::watch()?;
     let recording = &args.session.recording;
     let explorer = open(recording, args.session.engine.engine, args.at, args.session.checkpoint_every)?;
+    let signals = Signals::watch()?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let mut gdb = args.gdb.as_ref().map(gdb::Bound::new).transpose()?;
     let mut monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
@@ -42,9 +47,11 @@ pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
         gdb.serve(handle.clone());
         tell!("rrvmm: in gdb, type: target remote {}", gdb.address());
     }
+    let exit = Arc::new(Exit::new(args));
     if let Some(monitor) = &mut monitor {
-        let no_live = |_| Err(Refused("start rrvmm replay with --live to go live".to_owned()));
-        let exploring = Exploring::new(handle.clone(), recording.clone(), end, monitor.events(), no_live);
+        let (leaving, way) = (Arc::clone(&exit), handle.clone());
+        let go_live = move |output| leaving.ask(&way, output);
+        let exploring = Exploring::new(handle.clone(), recording.clone(), end, monitor.events(), go_live);
         if let Some(until) = args.session.engine.until {
             exploring.stop_at(Some(until))?;
         }
@@ -54,9 +61,91 @@ pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
         monitor.serve(Arc::new(exploring));
     }
     end_on_signal(signals.clone(), handle);
-    work(desk, ReplayConsoles::new(outputs, signals.clone(), |_| {}))?;
+    let desk = work(desk, ReplayConsoles::new(outputs, signals.clone(), |_| {}))?;
+    if let Some(wish) = exit.take() {
+        drop(gdb);
+        let parting = Parting { args, specs, signals, recording: wish.recording, monitor, again: true };
+        return go_live(desk.into_explorer(), parting, || {
+            // Whoever asked may have lost patience.
+            let _ = wish.done.send(());
+        });
+    }
+    // The process ends here; taking the machine apart first would only take time.
+    std::mem::forget(desk);
     let signal = signals.stop_requested();
     Ok(ExitCode::from(if signal.is_some() { status::of_end(EndReason::Signal, signal) } else { 0 }))
+}
+
+/// `rrvmm replay --live`.
+pub(super) fn live(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<ExitCode> {
+    args.session.check()?;
+    if let Some(output) = &args.output {
+        check_output(output, args.force)?;
+    }
+    let end = Position::from_count(u64::MAX);
+    let every = args.session.checkpoint_every;
+    let explorer =
+        open(&args.session.recording, args.session.engine.engine, Some(args.at.unwrap_or(end)), every)?;
+    let here = explorer.position();
+    anyhow::ensure!(
+        args.at.is_none_or(|at| at == here),
+        "the recording ends before --at, at position {here}; leave --at out to go on from there"
+    );
+    if let Some(objection) = explorer.why_not_live() {
+        anyhow::bail!("cannot go live at position {here}: {objection}");
+    }
+    let monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
+    let create = |path: &PathBuf| NewRecording::create(path, args.force, every);
+    let recording = args.output.as_ref().map(create).transpose()?;
+    let parting = Parting { args, specs, signals: Signals::watch()?, recording, monitor, again: false };
+    go_live(explorer, parting, || ())
+}
+
+/// The way from an exploration to a live session, for the monitor's `live`.
+struct Exit {
+    /// From the command line.
+    output: Option<PathBuf>,
+    force: bool,
+    every: Every,
+    wish: Mutex<Option<LiveWish>>,
+}
+
+struct LiveWish {
+    recording: Option<NewRecording>,
+    /// Hears when the live session is there.
+    done: Sender<()>,
+}
+
+impl Exit {
+    fn new(args: &ReplayArgs) -> Self {
+        let (output, force) = (args.output.clone(), args.force);
+        Self { output, force, every: args.session.checkpoint_every, wish: Mutex::new(None) }
+    }
+
+    fn take(&self) -> Option<LiveWish> {
+        self.wish.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Ends the exploration for a live session, recorded into `output`, or what the command line has.
+    fn ask(&self, handle: &Handle, output: Option<PathBuf>) -> Result<String, Refused> {
+        let over = |_| Refused("the session is over".to_owned());
+        let (objection, position) =
+            handle.ask(|explorer| (explorer.why_not_live(), explorer.position())).map_err(over)?;
+        if let Some(objection) = objection {
+            return Err(Refused(objection));
+        }
+        let given = output.is_some();
+        let path = output.or_else(|| self.output.clone());
+        let create = |path: &PathBuf| NewRecording::create(path, self.force && !given, self.every);
+        let recording = path.as_ref().map(create).transpose();
+        let recording = recording.map_err(|error| Refused(format!("{error:#}")))?;
+        let (done, wait) = channel();
+        *self.wish.lock().unwrap_or_else(PoisonError::into_inner) = Some(LiveWish { recording, done });
+        handle.quit();
+        wait.recv_timeout(DEPARTURE).map_err(|_| Refused("the live session did not begin".to_owned()))?;
+        let into = path.map_or("not recorded".to_owned(), |path| format!("recorded into {}", path.display()));
+        Ok(format!("live from position {position} on, {into}\n"))
+    }
 }
 
 pub(super) fn open(
@@ -86,7 +175,7 @@ fn end_on_signal(signals: Signals, handle: Handle) {
 }
 
 /// Does what the front ends want until the session ends.
-pub(super) fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)>) -> anyhow::Result<()> {
+pub(super) fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)>) -> anyhow::Result<Desk> {
     let served = desk.serve(|outputs| -> Result<(), HostError> {
         host.show(outputs)?;
         // What is still in a buffer.
@@ -96,7 +185,5 @@ pub(super) fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)
     tell_trouble(desk.explorer().take_trouble());
     served?;
     finished?;
-    // The process ends here; taking the machine apart first would only take time.
-    std::mem::forget(desk);
-    Ok(())
+    Ok(desk)
 }

@@ -1,80 +1,106 @@
-//! `rrvmm run` and `rrvmm record`: a machine with the host's consoles.
+//! `rrvmm run`, `rrvmm record` and `rrvmm replay --live`: a machine with the host's consoles.
 
-use super::args::{MachineArgs, RecordArgs, RunArgs, consoles};
+use super::args::{MachineArgs, RecordArgs, ReplayArgs, RunArgs, check_output, consoles};
 use super::output::grouped;
+use super::values::Every;
 use super::{boot, open_journal, report, tell_trouble};
 use anyhow::Context;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
-use rrvmm::host::{Deadline, Live, PaceChoice, Signals, Stopwatch, wall_clock};
+use rrvmm::explore::Explorer;
+use rrvmm::host::{ConsoleSpec, Deadline, HostError, Live, PaceChoice, Signals, Stopwatch, wall_clock};
 use rrvmm::machine::{BuildError, PcMachine};
-use rrvmm::session::{self, LiveConsoles, Options, Setup};
+use rrvmm::monitor::{self, Attendance, Attending};
+use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
 use rrvmm_devices::PcConfig;
-use rrvmm_replay::timeline::Shelf;
+use rrvmm_replay::{Position, timeline::Shelf};
 use std::fs::File;
 use std::io::BufWriter;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let mut session = LiveSession::open(&args.machine)?;
-    let ran = session::run(&mut session.machine, wall_clock(), &mut session.host, &session.options);
-    let finished = session.host.finish();
-    let outcome = ran?;
-    finished?;
-    let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
-    end.tell_unless_usual();
-    end.tell_stats(args.machine.stats, &session.machine);
-    let status = end.status();
-    // The process ends here; taking the machine apart first would only take time.
-    std::mem::forget(session.machine);
-    Ok(status)
+    LiveSession::open(&args.machine)?.run()
 }
 
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
-    args.check_output()?;
-    let path = args.output.display();
-    let mut session = LiveSession::open(&args.machine)?;
-    let file = if args.force { File::create(&args.output) } else { File::create_new(&args.output) };
-    let out = BufWriter::new(file.with_context(|| {
-        format!("cannot make the recording {path}; choose a place with -o that can be written")
-    })?);
-    let engine = session.machine.engine();
-    let clock = wall_clock();
-    // Those of a recording that was overwritten are of no use any more.
-    let directory = directory_of(&args.output);
-    discard(&directory);
-    let checkpoints = args
-        .checkpoint_every
-        .0
-        .filter(|_| args.output.is_file())
-        .map(|every| Checkpoints::open(directory, &session.setup, clock, Some(every)));
-    let mut shelf = checkpoints.as_ref().map(Checkpoints::shelf);
-    let recorded = session::record_with(
-        &mut session.machine,
-        &session.setup,
-        engine,
-        out,
-        clock,
-        &mut session.host,
-        &session.options,
-        shelf.as_mut().map(|shelf| shelf as &mut dyn Shelf<_>),
-    );
-    let finished = session.host.finish();
-    let trouble = checkpoints.and_then(Checkpoints::finish);
-    let (outcome, out) =
-        recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&args.output)))?;
-    let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
-    file.and_then(|file| file.sync_all())
-        .with_context(|| format!("cannot finish the recording {path}; {}", saved(&args.output)))?;
-    finished?;
-    let end = report::End { outcome: &outcome, signals: &session.signals, clock: session.clock };
-    end.tell(&format!("recorded in {path}"));
-    tell_trouble(trouble);
-    end.tell_stats(args.machine.stats, &session.machine);
-    let status = end.status();
-    // The process ends here; taking the machine apart first would only take time.
-    std::mem::forget(session.machine);
-    Ok(status)
+    check_output(&args.output, args.force)?;
+    let session = LiveSession::open(&args.machine)?;
+    session.record(NewRecording::create(&args.output, args.force, args.checkpoint_every)?)
+}
+
+/// How consoles are opened.
+type Open = fn(&[ConsoleSpec], &Signals, Deadline) -> Result<Live, HostError>;
+
+/// What a run needs to go on live from where an explorer is.
+pub(super) struct Parting<'a> {
+    pub args: &'a ReplayArgs,
+    pub specs: &'a [ConsoleSpec],
+    pub signals: Signals,
+    /// Where it is recorded, if it is.
+    pub recording: Option<NewRecording>,
+    pub monitor: Option<monitor::Bound>,
+    /// Whether the consoles have had output of the recording before.
+    pub again: bool,
+}
+
+/// Goes live from where `explorer` is. `ready` is called once the monitor shows the new session.
+pub(super) fn go_live(
+    explorer: Explorer,
+    parting: Parting<'_>,
+    ready: impl FnOnce(),
+) -> anyhow::Result<ExitCode> {
+    let Parting { args, specs, signals, recording, monitor, again } = parting;
+    let here = explorer.position();
+    let departure = explorer.depart()?;
+    let open: Open = if again { Live::open_again } else { Live::open };
+    let live = open(specs, &signals, Deadline::after(args.timeout))?;
+    let mut host = LiveConsoles::new(live);
+    host.show(&departure.outputs)?;
+    let pace = PaceChoice::from(args.pace).resolve();
+    // Where the monitor was to stop is no end of the live run.
+    let until = args.session.engine.until.filter(|until: &Position| *until > here);
+    let options = Options { until, timeout: args.timeout, pace };
+    let start = Start::Midway(departure.past);
+    let mut session = LiveSession {
+        setup: departure.setup,
+        machine: departure.machine,
+        signals,
+        host,
+        options,
+        clock: Stopwatch::start(),
+        wall_clock: departure.wall_clock,
+        start,
+        stats: false,
+        monitor,
+        attendance: None,
+    };
+    session.attend(recording.as_ref().map(|recording| recording.path.clone()));
+    ready();
+    match recording {
+        Some(recording) => session.record(recording),
+        None => session.run(),
+    }
+}
+
+/// A recording that is to be made.
+pub(super) struct NewRecording {
+    path: PathBuf,
+    file: File,
+    every: Every,
+}
+
+impl NewRecording {
+    /// Makes its file.
+    pub(super) fn create(path: &Path, force: bool, every: Every) -> anyhow::Result<Self> {
+        check_output(path, force)?;
+        let file = if force { File::create(path) } else { File::create_new(path) };
+        let file = file.with_context(|| {
+            let path = path.display();
+            format!("cannot make the recording {path}; choose a place with -o that can be written")
+        })?;
+        Ok(Self { path: path.to_owned(), file, every })
+    }
 }
 
 /// What can be done with a recording that could not be finished.
@@ -104,7 +130,7 @@ fn build(setup: &Setup, args: &MachineArgs) -> anyhow::Result<PcMachine> {
     })
 }
 
-/// A machine at power-on and what it is to run with.
+/// A machine and what it is to run with.
 struct LiveSession {
     setup: Setup,
     machine: PcMachine,
@@ -112,6 +138,11 @@ struct LiveSession {
     host: LiveConsoles,
     options: Options,
     clock: Stopwatch,
+    wall_clock: i64,
+    start: Start,
+    stats: bool,
+    monitor: Option<monitor::Bound>,
+    attendance: Option<Attendance>,
 }
 
 impl LiveSession {
@@ -125,12 +156,111 @@ impl LiveSession {
         if args.stats {
             machine.measure();
         }
+        let monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
         let signals = Signals::watch()?;
         let specs = consoles(&args.serial, &args.debugcon)?;
         let live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
         let pace = PaceChoice::from(args.pace).resolve();
         let options = Options { until: args.engine.until, timeout: args.timeout, pace };
-        let clock = Stopwatch::start();
-        Ok(Self { setup, machine, signals, host: LiveConsoles::new(live), options, clock })
+        let wall_clock = wall_clock();
+        Ok(Self {
+            setup,
+            machine,
+            signals,
+            host: LiveConsoles::new(live),
+            options,
+            clock: Stopwatch::start(),
+            wall_clock,
+            start: Start::PowerOn { wall_clock },
+            stats: args.stats,
+            monitor,
+            attendance: None,
+        })
+    }
+
+    /// Shows the session, recorded into `recording` if given, to the clients of its monitor, if it has one.
+    fn attend(&mut self, recording: Option<PathBuf>) {
+        let Some(monitor) = &mut self.monitor else { return };
+        if self.attendance.is_none() {
+            let (attending, attendance) = Attending::new(recording, monitor.events());
+            monitor.serve(Arc::new(attending));
+            self.attendance = Some(attendance);
+        }
+    }
+
+    fn run(mut self) -> anyhow::Result<ExitCode> {
+        self.attend(None);
+        let aides = Aides { shelf: None, attendant: self.attendance.as_mut().map(as_attendant) };
+        let ran = session::run_from(&mut self.machine, self.start, &mut self.host, &self.options, aides);
+        let finished = self.host.finish();
+        drop(self.attendance);
+        let outcome = ran?;
+        finished?;
+        tell_clients(self.monitor.as_ref(), &outcome);
+        let end = report::End { outcome: &outcome, signals: &self.signals, clock: self.clock };
+        end.tell_unless_usual();
+        end.tell_stats(self.stats, &self.machine);
+        let status = end.status();
+        // The process ends here; taking the machine apart first would only take time.
+        std::mem::forget(self.machine);
+        Ok(status)
+    }
+
+    fn record(mut self, recording: NewRecording) -> anyhow::Result<ExitCode> {
+        let NewRecording { path: output, file, every } = recording;
+        let path = output.display();
+        self.attend(Some(output.clone()));
+        let engine = self.machine.engine();
+        // Those of a recording that was overwritten are of no use any more.
+        let directory = directory_of(&output);
+        discard(&directory);
+        let checkpoints = every
+            .0
+            .filter(|_| output.is_file())
+            .map(|every| Checkpoints::open(directory, &self.setup, self.wall_clock, Some(every)));
+        let mut shelf = checkpoints.as_ref().map(Checkpoints::shelf);
+        let aides = Aides {
+            shelf: shelf.as_mut().map(|shelf| shelf as &mut dyn Shelf<_>),
+            attendant: self.attendance.as_mut().map(as_attendant),
+        };
+        let recorded = session::record_from(
+            &mut self.machine,
+            &self.setup,
+            engine,
+            BufWriter::new(file),
+            self.start,
+            &mut self.host,
+            &self.options,
+            aides,
+        );
+        let finished = self.host.finish();
+        drop(self.attendance);
+        let trouble = checkpoints.and_then(Checkpoints::finish);
+        let (outcome, out) =
+            recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&output)))?;
+        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
+        file.and_then(|file| file.sync_all())
+            .with_context(|| format!("cannot finish the recording {path}; {}", saved(&output)))?;
+        finished?;
+        tell_clients(self.monitor.as_ref(), &outcome);
+        let end = report::End { outcome: &outcome, signals: &self.signals, clock: self.clock };
+        end.tell(&format!("recorded in {path}"));
+        tell_trouble(trouble);
+        end.tell_stats(self.stats, &self.machine);
+        let status = end.status();
+        // The process ends here; taking the machine apart first would only take time.
+        std::mem::forget(self.machine);
+        Ok(status)
+    }
+}
+
+fn as_attendant(attendance: &mut Attendance) -> &mut dyn Attendant<PcMachine> {
+    attendance
+}
+
+/// Tells the clients of the monitor, if there is one, how the run ended.
+fn tell_clients(monitor: Option<&monitor::Bound>, outcome: &Outcome) {
+    if let (Some(monitor), Finish::Ended(reason) | Finish::Stopped(reason)) = (monitor, &outcome.finish) {
+        monitor.events().ended(*reason);
     }
 }

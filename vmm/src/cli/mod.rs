@@ -12,6 +12,7 @@ mod live;
 mod monitor;
 mod output;
 mod progress;
+mod queries;
 mod replay;
 mod report;
 mod status;
@@ -63,6 +64,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Verify(args) => replay::verify(&args),
         Command::Info(args) => info::print(open_journal(&args.recording)?, &args),
         Command::Events(args) => events::print(open_journal(&args.recording)?, &args),
+        Command::LastWrite(args) => queries::last_write(&args),
+        Command::FirstRead(args) => queries::first_read(&args),
+        Command::Hits(args) => queries::hits(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),
     }

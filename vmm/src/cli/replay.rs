@@ -13,10 +13,17 @@ use std::process::ExitCode;
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let specs = consoles(&args.serial, &args.session.debugcon)?;
+    if args.live {
+        return explored::live(args, &specs);
+    }
     if args.gdb.is_some() || args.monitor.is_some() {
         return explored::serve(args, &specs);
     }
-    anyhow::ensure!(args.at.is_none(), "--at says where --gdb or --monitor begins; did you mean --until?");
+    anyhow::ensure!(
+        args.at.is_none(),
+        "--at says where --gdb, --monitor or --live begins; did you mean --until?"
+    );
+    anyhow::ensure!(args.output.is_none(), "-o records what follows --live; give --live too");
     let replayed = run_again(&args.session, &specs)?;
     let end = replayed.end();
     end.tell_unless_usual();

@@ -1,6 +1,7 @@
 //! The commands that gdb's `monitor` and other front ends for people share.
 
 mod dump;
+mod find;
 
 use std::fmt::Write;
 
@@ -19,6 +20,9 @@ seek POSITION         go to a position, past or future; `seek end` goes to the e
 return                leave a diversion
 events [FROM [TO]]    recorded inputs, digests and the end, at most 100
 last-write ADDR[:LEN] the last instruction before here that wrote there; xlast-write for a physical address
+first-read ADDR[:LEN] the first instruction from here on that reads there; xfirst-read for a physical address
+hits ADDR[:LEN] [--watch|--access] [--physical] [--from P] [--to P]
+                      every execution of the instruction there, or every store or access to the bytes; at most 1000
 x/FMT ADDR            memory by virtual address: FMT is a count and a size b, h, w or g, for example x/8xg
 xp/FMT ADDR           memory by physical address
 registers             everything in the CPU that has a name
@@ -63,6 +67,9 @@ impl Explorer {
             ("events", [] | [_] | [_, _]) => self.list_events(&arguments),
             ("last-write", [range]) => self.tell_last_write(Space::Linear, range),
             ("xlast-write", [range]) => self.tell_last_write(Space::Physical, range),
+            ("first-read", [range]) => self.tell_first_read(Space::Linear, range),
+            ("xfirst-read", [range]) => self.tell_first_read(Space::Physical, range),
+            ("hits", words) => self.list_hits(words),
             ("registers", []) => Ok(Answer::said(self.list_registers())),
             ("checkpoints", []) => Ok(Answer::said(self.list_checkpoints())),
             ("digest", []) => Ok(Answer::said(self.list_digest())),

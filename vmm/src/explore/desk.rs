@@ -127,6 +127,12 @@ impl Desk {
         (Self { explorer, orders }, Handle { orders: sender, progress, last: Arc::new(AtomicU64::new(0)) })
     }
 
+    /// The explorer, when the work is over.
+    #[must_use]
+    pub fn into_explorer(self) -> Explorer {
+        self.explorer
+    }
+
     /// The explorer, between two pieces of work.
     pub fn explorer(&mut self) -> &mut Explorer {
         &mut self.explorer

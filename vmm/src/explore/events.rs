@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use rrvmm_replay::Position;
 
 use super::{ExploreError, Explorer};
-use crate::session::{Event, Info, SessionError, events};
+use crate::session::{Event, Info, some_events};
 
 impl Explorer {
     /// The recorded events in `range`, at most `most`, in order.
@@ -30,30 +30,7 @@ impl Explorer {
         device: Option<&str>,
         most: usize,
     ) -> Result<Vec<Event>, ExploreError> {
-        /// Ends the listing early.
-        enum Halt {
-            Enough,
-            Failed(SessionError),
-        }
-        impl From<rrvmm_replay::JournalError> for Halt {
-            fn from(error: rrvmm_replay::JournalError) -> Self {
-                Halt::Failed(error.into())
-            }
-        }
-        let mut found = Vec::new();
-        let listed = events(&mut self.journal, range, |event| {
-            if found.len() == most {
-                return Err(Halt::Enough);
-            }
-            if device.is_none_or(|device| event.device == device) {
-                found.push(event);
-            }
-            Ok(())
-        });
-        match listed {
-            Ok(()) | Err(Halt::Enough) => Ok(found),
-            Err(Halt::Failed(error)) => Err(error.into()),
-        }
+        Ok(some_events(&mut self.journal, range, device, most)?)
     }
 
     /// What `rrvmm info` tells.

@@ -26,6 +26,11 @@ impl Explored {
         &self.machine
     }
 
+    /// The machine itself, for good.
+    pub(super) fn into_inner(self) -> PcMachine {
+        self.machine
+    }
+
     /// The machine itself, to be changed.
     pub(super) fn inner_mut(&mut self) -> &mut PcMachine {
         &mut self.machine

@@ -1,8 +1,13 @@
 //! Questions about the past.
 
+use std::fmt;
+use std::ops::RangeInclusive;
+
 use rrvmm_replay::Position;
-use rrvmm_replay::timeline::{Back, DriveError};
+use rrvmm_replay::timeline::{Back, DriveError, Found, Seek};
 use rrvmm_tcg::stops::{Access, Hit, Space, Stops, Watch};
+
+use serde::Serialize;
 
 use super::{ExploreError, Explorer};
 use crate::diverge::Inspect as _;
@@ -22,6 +27,52 @@ pub struct Written {
     pub len: u64,
 }
 
+/// A moment at which an instruction was executed, or accessed memory. Programs read the JSON: fields are only ever added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Occurrence {
+    /// Where the instruction is the next one.
+    #[serde(rename = "position", serialize_with = "count")]
+    pub at: Position,
+    /// The instruction: address, disassembly, bytes.
+    pub instruction: String,
+    /// What it accessed, if that was the question.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access: Option<Accessed>,
+}
+
+/// An access to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Accessed {
+    /// First byte: a physical address if the question was resolved to one.
+    pub addr: u64,
+    /// Bytes.
+    pub len: u64,
+    /// Whether it was a store.
+    pub write: bool,
+}
+
+fn count<S: serde::Serializer>(at: &Position, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(at.count())
+}
+
+impl fmt::Display for Occurrence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>14}  ", self.at.count())?;
+        if let Some(Accessed { addr, len, write }) = self.access {
+            let what = if write { "store" } else { "load " };
+            write!(f, "{what} {len} at {addr:#x}  ")?;
+        }
+        f.write_str(&self.instruction)
+    }
+}
+
+impl From<Written> for Occurrence {
+    fn from(written: Written) -> Self {
+        let access = Some(Accessed { addr: written.addr, len: written.len, write: true });
+        Self { at: written.at, instruction: written.instruction, access }
+    }
+}
+
 impl Explorer {
     /// The last write before here to the `len` bytes from `addr` on, without going there for good: none if nothing since
     /// power-on wrote there, or the search was interrupted. Ends a diversion.
@@ -30,7 +81,7 @@ impl Explorer {
     /// As [`Explorer::go_to`].
     pub fn last_write(&mut self, space: Space, addr: u64, len: u64) -> Result<Option<Written>, ExploreError> {
         self.return_to_recording();
-        let stops = Stops { watchpoints: self.watches(space, addr, len), ..Stops::default() };
+        let stops = Stops { watchpoints: self.watches(space, addr, len, Access::Write), ..Stops::default() };
         let found = self.timeline.excursion(|timeline| {
             let back = timeline.reverse_continue(&stops, Position::START)?;
             Ok(match back {
@@ -44,9 +95,80 @@ impl Explorer {
         found.map_err(|error: DriveError<MachineError>| error.into())
     }
 
-    /// Watches of writes to a range. A linear one is resolved as the page tables have it here, since another process may have
+    /// The first load after here from the `len` bytes from `addr` on, as [`Explorer::last_write`] looks for stores.
+    ///
+    /// # Errors
+    /// As [`Explorer::go_to`].
+    pub fn first_read(
+        &mut self,
+        space: Space,
+        addr: u64,
+        len: u64,
+    ) -> Result<Option<Occurrence>, ExploreError> {
+        self.return_to_recording();
+        let stops = Stops { watchpoints: self.watches(space, addr, len, Access::Read), ..Stops::default() };
+        let (here, end) = (self.position(), self.summary.last.position);
+        let found = self.timeline.hits(here, end, &stops, 1)?;
+        Ok(self.see(&found.unwrap_or_default())?.pop())
+    }
+
+    /// Every moment of `range` at which the instruction at linear address `addr` is executed, or, if `watch` says what
+    /// counts, at which the `len` bytes from `addr` on are accessed; in order, at most `most`. None if interrupted. A linear
+    /// address is what it is at each moment. Ends a diversion.
+    ///
+    /// # Errors
+    /// As [`Explorer::go_to`].
+    pub fn hits(
+        &mut self,
+        range: RangeInclusive<Position>,
+        (space, addr, len): (Space, u64, u64),
+        watch: Option<Access>,
+        most: usize,
+    ) -> Result<Option<Vec<Occurrence>>, ExploreError> {
+        self.return_to_recording();
+        let stops = match watch {
+            None => Stops { breakpoints: [addr].into(), ..Stops::default() },
+            Some(on) => Stops { watchpoints: vec![Watch { space, addr, len, on }], ..Stops::default() },
+        };
+        // The timeline looks for hits after one arrival up to another. A store is found behind its instruction.
+        let (from, to) = (range.start().count(), range.end().count());
+        let (from, to) = match watch {
+            None => (from.saturating_sub(1), to),
+            Some(_) => (from, to.saturating_add(1)),
+        };
+        let to = Position::from_count(to).min(self.summary.last.position);
+        match self.timeline.hits(Position::from_count(from), to, &stops, most)? {
+            None => Ok(None),
+            Some(found) => self.see(&found).map(Some),
+        }
+    }
+
+    /// Looks at the instructions that hit.
+    fn see(&mut self, found: &[Found<Hit>]) -> Result<Vec<Occurrence>, ExploreError> {
+        let seen = self.timeline.excursion(|timeline| {
+            let mut all = Vec::with_capacity(found.len());
+            for Found { at, hit } in found {
+                let (at, access) = match *hit {
+                    Hit::Breakpoint { .. } => (at.position, None),
+                    Hit::Watch { addr, len, write, .. } => {
+                        let before = Position::from_count(at.position.count().saturating_sub(1));
+                        (before, Some(Accessed { addr, len, write }))
+                    }
+                };
+                if let Seek::Interrupted(_) = timeline.seek(at)? {
+                    break;
+                }
+                let instruction = timeline.machine().inner().instruction();
+                all.push(Occurrence { at, instruction, access });
+            }
+            Ok(all)
+        })?;
+        seen.map_err(|error: DriveError<MachineError>| error.into())
+    }
+
+    /// Watches of accesses to a range. A linear one is resolved as the page tables have it here, since another process may have
     /// something else at the same addresses; what is not mapped here is watched by its linear address.
-    fn watches(&self, space: Space, addr: u64, len: u64) -> Vec<Watch> {
+    fn watches(&self, space: Space, addr: u64, len: u64, on: Access) -> Vec<Watch> {
         let mut watches: Vec<Watch> = Vec::new();
         let mut done = 0;
         while done < len {
@@ -59,7 +181,7 @@ impl Explorer {
                     None => (Space::Linear, at),
                 },
             };
-            watches.push(Watch { space, addr, len: here, on: Access::Write });
+            watches.push(Watch { space, addr, len: here, on });
             done += here;
         }
         watches

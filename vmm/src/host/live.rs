@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Most bytes taken from a console at once.
@@ -57,6 +58,28 @@ impl Live {
     /// # Errors
     /// [`HostError`] if one cannot be opened, or two want standard input and output.
     pub fn open(specs: &[ConsoleSpec], signals: &Signals, deadline: Deadline) -> Result<Self, HostError> {
+        Self::open_files(specs, signals, deadline, |path| File::create(path))
+    }
+
+    /// As [`Live::open`], for a session that goes on where another one ended: what is in files stays there.
+    ///
+    /// # Errors
+    /// As [`Live::open`].
+    pub fn open_again(
+        specs: &[ConsoleSpec],
+        signals: &Signals,
+        deadline: Deadline,
+    ) -> Result<Self, HostError> {
+        let append = |path: &Path| File::options().append(true).create(true).open(path);
+        Self::open_files(specs, signals, deadline, append)
+    }
+
+    fn open_files(
+        specs: &[ConsoleSpec],
+        signals: &Signals,
+        deadline: Deadline,
+        open: impl Fn(&Path) -> io::Result<File>,
+    ) -> Result<Self, HostError> {
         check_stdio(specs)?;
         let mut outputs = Outputs::none(signals, deadline);
         let mut sources = Vec::new();
@@ -68,8 +91,8 @@ impl Live {
                 }
                 ConsoleSpec::Null => (Box::new(NullSink), None),
                 ConsoleSpec::File(path) => {
-                    let file = File::create(path)
-                        .map_err(|source| HostError::CreateFile { path: path.clone(), source })?;
+                    let file =
+                        open(path).map_err(|source| HostError::CreateFile { path: path.clone(), source })?;
                     (Box::new(FileSink(file)), None)
                 }
                 ConsoleSpec::Pty => {

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rrvmm_replay::EndReason;
 use serde_json::{Value, json};
 
 use super::outbox::Outbox;
@@ -40,6 +41,11 @@ impl Events {
         self.tell("SHUTDOWN", Some(json!({"guest": guest, "reason": reason})));
     }
 
+    /// The run has ended for `reason`.
+    pub fn ended(&self, reason: EndReason) {
+        self.shut_down(reason.is_the_guests(), reason_name(reason));
+    }
+
     /// Waits a moment for clients to get what they have been told.
     pub fn settle(&self) {
         let listeners = std::mem::take(&mut *self.listeners());
@@ -64,5 +70,27 @@ impl Events {
 
     fn listeners(&self) -> MutexGuard<'_, Vec<Outbox>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a run as QMP's `ShutdownCause` has it.
+fn reason_name(reason: EndReason) -> &'static str {
+    match reason {
+        EndReason::PowerOff | EndReason::DebugExit { .. } => "guest-shutdown",
+        EndReason::Reset => "guest-reset",
+        EndReason::TripleFault | EndReason::HaltedForever => "guest-panic",
+        EndReason::Quit | EndReason::Timeout | EndReason::Until => "host-qmp-quit",
+        EndReason::Signal => "host-signal",
+        EndReason::EngineFault => "host-error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_have_the_names_of_qmp() {
+        assert_eq!(reason_name(EndReason::Reset), "guest-reset");
     }
 }

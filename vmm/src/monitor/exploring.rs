@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use rrvmm_replay::{EndReason, Position};
+use rrvmm_replay::Position;
 use rrvmm_tcg::stops::Stops;
 
 use super::events::Events;
@@ -107,7 +107,7 @@ impl Exploring {
             }
             Ok(Halt::Reached) => self.next_slice(run, Some(explorer.position())),
             Ok(Halt::Ended(reason)) => {
-                self.0.events.shut_down(reason.is_the_guests(), reason_name(reason));
+                self.0.events.ended(reason);
                 self.halt(run, Status::Shutdown);
             }
             Ok(Halt::Cut(_)) => self.halt(run, Status::Shutdown),
@@ -279,17 +279,5 @@ impl Subject for Exploring {
 
     fn quit(&self) {
         self.0.handle.quit();
-    }
-}
-
-/// The end of a run as QMP's `ShutdownCause` has it.
-pub(super) fn reason_name(reason: EndReason) -> &'static str {
-    match reason {
-        EndReason::PowerOff | EndReason::DebugExit { .. } => "guest-shutdown",
-        EndReason::Reset => "guest-reset",
-        EndReason::TripleFault | EndReason::HaltedForever => "guest-panic",
-        EndReason::Quit | EndReason::Timeout | EndReason::Until => "host-qmp-quit",
-        EndReason::Signal => "host-signal",
-        EndReason::EngineFault => "host-error",
     }
 }

@@ -1,9 +1,10 @@
 //! The monitor: a Unix socket over which people and programs look at a session and steer it, in the words of QMP.
 //!
-//! A session is a [`Subject`]: a recording that is explored ([`Exploring`]) or one that is being made. The socket, the
+//! A session is a [`Subject`]: a recording that is explored ([`Exploring`]) or one that is live ([`Attending`]), recorded or not. The socket, the
 //! protocol and the commands know nothing more of it. Several clients are served at once, each by threads of its own;
 //! whatever one sends or fails to read ends at most its own connection.
 
+mod attending;
 mod client;
 mod commands;
 mod events;
@@ -18,6 +19,7 @@ mod subject;
 #[cfg(test)]
 mod tests;
 
+pub use attending::{Attendance, Attending};
 pub use events::Events;
 pub use exploring::Exploring;
 pub use server::Bound;

@@ -8,7 +8,7 @@ use crate::host::HostError;
 use crate::machine::PcMachine;
 use crate::session::{self, FullPorts, Host, Options, Polled};
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::{EndReason, Position};
+use rrvmm_replay::Position;
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Cursor, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -315,9 +315,4 @@ fn only_this_user_may_connect() {
     let path = session.path.clone();
     drop(session);
     assert!(!path.exists());
-}
-
-#[test]
-fn ends_have_the_names_of_qmp() {
-    assert_eq!(super::exploring::reason_name(EndReason::Reset), "guest-reset");
 }

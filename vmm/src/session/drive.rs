@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
-use rrvmm_replay::timeline::{DriveError, Shelf, Step, jump, step_on};
+use rrvmm_replay::seam::Due;
+use rrvmm_replay::timeline::{DriveError, Step, jump, step_on};
 use rrvmm_replay::{EndReason, Position, Seam, Steppable, VirtualTime};
 
+use super::attendant::{Aides, Wish};
 use super::host::{Host, Polled};
 use super::machine::Machine;
 use super::outcome::{Finish, Outcome};
@@ -17,6 +19,9 @@ const POLL_DISTANCE: Duration = Duration::from_millis(1);
 /// Most host time between two flushes of a recording, and so most that a killed recording lacks.
 const FLUSH_DISTANCE: Duration = Duration::from_secs(1);
 
+/// Most host time between two looks of an attendant while the machine sleeps or stands.
+const ATTENDANCE: Duration = Duration::from_millis(20);
+
 /// Runs the machine until the run or the session ends: the one loop under `run`, `record`, `replay` and `verify`.
 ///
 /// Host time decides only when the host is looked at and when inputs come; where they come is recorded.
@@ -25,7 +30,7 @@ pub(super) fn drive<M, S, H>(
     seam: &mut S,
     host: &mut H,
     options: &Options,
-    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
+    aides: Aides<'_, M>,
 ) -> Result<Outcome, SessionError>
 where
     M: Machine,
@@ -39,10 +44,8 @@ where
         host,
         options,
         at_arrival: false,
-        shelf: match shelf {
-            Some(shelf) => Some(shelf),
-            None => None,
-        },
+        aides,
+        is_standing: false,
         slice: Slice::new(),
         outputs: Vec::new(),
         last_poll: None,
@@ -53,21 +56,23 @@ where
     session.outcome(finish?)
 }
 
-struct Session<'a, M: Steppable, S, H> {
+struct Session<'a, 'b, M: Steppable, S, H> {
     machine: &'a mut M,
     seam: &'a mut S,
     host: &'a mut H,
     options: &'a Options,
     /// Whether the machine has just come to where it is: no input and no sleep there has gone before.
     at_arrival: bool,
-    shelf: Option<&'a mut dyn Shelf<M::Snapshot>>,
+    aides: Aides<'b, M>,
+    /// Whether the attendant wants the machine to stand.
+    is_standing: bool,
     slice: Slice,
     outputs: Vec<Output>,
     last_poll: Option<Duration>,
     last_flush: Duration,
 }
 
-impl<M, S, H> Session<'_, M, S, H>
+impl<M, S, H> Session<'_, '_, M, S, H>
 where
     M: Machine,
     M::Error: std::error::Error + Send + Sync + 'static,
@@ -78,6 +83,10 @@ where
         loop {
             if let Some(reason) = self.look_at_host()? {
                 return self.stop(reason);
+            }
+            if self.is_standing {
+                self.wait(ATTENDANCE)?;
+                continue;
             }
             let here = self.machine.now().position;
             let until = self.options.until.unwrap_or(Position::from_count(u64::MAX));
@@ -115,7 +124,7 @@ where
     /// The machine has just come to a digest, which is the last event: a good place for a checkpoint.
     fn keep_state(&mut self) {
         let (now, events) = (self.machine.now(), self.seam.events());
-        if let Some(shelf) = &mut self.shelf
+        if let Some(shelf) = &mut self.aides.shelf
             && events != u64::MAX
             && shelf.wants(now)
         {
@@ -131,6 +140,9 @@ where
         }
         self.last_poll = Some(now);
         self.host.reached(self.machine.now().position);
+        if let Some(reason) = self.attend()? {
+            return Ok(Some(reason));
+        }
         if self.options.timeout.is_some_and(|timeout| now >= timeout) {
             return Ok(Some(EndReason::Timeout));
         }
@@ -149,6 +161,25 @@ where
                 }
             }
         }
+    }
+
+    /// Lets the attendant look in; gives the reason if the session is to stop.
+    fn attend(&mut self) -> Result<Option<EndReason>, SessionError> {
+        let Some(attendant) = &mut self.aides.attendant else { return Ok(None) };
+        let seam = &mut *self.seam;
+        let mut save = |machine: &mut M| -> Result<(), SessionError> {
+            seam.flush(machine.now())?;
+            if let Due::Digest = seam.due(machine.now())? {
+                seam.digest(machine.now(), &machine.digest())?;
+            }
+            Ok(())
+        };
+        let wish = attendant.attend(self.machine, &mut save);
+        self.is_standing = wish == Wish::Stand;
+        Ok(match wish {
+            Wish::GoOn | Wish::Stand => None,
+            Wish::End(reason) => Some(reason),
+        })
     }
 
     /// The machine sleeps until `until`, or until something comes from outside.
@@ -178,7 +209,8 @@ where
     fn wait(&mut self, limit: Duration) -> Result<u64, SessionError> {
         let started = self.host.elapsed();
         let left = self.options.timeout.map_or(FLUSH_DISTANCE, |timeout| timeout.saturating_sub(started));
-        self.host.wait(limit.min(FLUSH_DISTANCE).min(left))?;
+        let attended = if self.aides.attendant.is_some() { ATTENDANCE } else { FLUSH_DISTANCE };
+        self.host.wait(limit.min(attended).min(left))?;
         self.last_poll = None;
         Ok(self.host.elapsed().saturating_sub(started).as_nanos() as u64)
     }

@@ -90,6 +90,42 @@ pub fn events<R: Read + Seek, E: From<JournalError>>(
     Ok(())
 }
 
+/// The events of a recording in `range`, only those of `device` if given, in order, at most `most`.
+///
+/// # Errors
+/// As [`events`].
+pub fn some_events<R: Read + Seek>(
+    journal: &mut JournalReader<R>,
+    range: RangeInclusive<Position>,
+    device: Option<&str>,
+    most: usize,
+) -> Result<Vec<Event>, JournalError> {
+    /// Ends the listing early.
+    enum Halt {
+        Enough,
+        Failed(JournalError),
+    }
+    impl From<JournalError> for Halt {
+        fn from(error: JournalError) -> Self {
+            Halt::Failed(error)
+        }
+    }
+    let mut found = Vec::new();
+    let listed = events(journal, range, |event| {
+        if found.len() == most {
+            return Err(Halt::Enough);
+        }
+        if device.is_none_or(|device| event.device == device) {
+            found.push(event);
+        }
+        Ok(())
+    });
+    match listed {
+        Ok(()) | Err(Halt::Enough) => Ok(found),
+        Err(Halt::Failed(error)) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,10 +1,12 @@
 use std::io::Write;
 
 use rrvmm_devices::Input;
+use rrvmm_replay::journal::Entry;
 use rrvmm_replay::seam::DigestSchedule;
-use rrvmm_replay::timeline::{DriveError, Shelf};
-use rrvmm_replay::{JournalWriter, Recorder, Seam, Unrecorded};
+use rrvmm_replay::timeline::DriveError;
+use rrvmm_replay::{JournalError, JournalWriter, Recorder, Seam, Unrecorded};
 
+use super::attendant::Aides;
 use super::drive::drive;
 use super::host::Host;
 use super::setup::{Setup, attachments};
@@ -27,9 +29,31 @@ where
     M::Error: std::error::Error + Send + Sync + 'static,
     H: Host<Offer = Input>,
 {
+    run_from(machine, Start::PowerOn { wall_clock }, host, options, Aides::default())
+}
+
+/// Runs `machine`, which is where `start` says, without a recording.
+///
+/// # Errors
+/// The machine or the host fails.
+pub fn run_from<M, H>(
+    machine: &mut M,
+    start: Start,
+    host: &mut H,
+    options: &Options,
+    aides: Aides<'_, M>,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    H: Host<Offer = Input>,
+{
     let mut seam = Unrecorded::new();
-    power_on(machine, &mut seam, wall_clock)?;
-    drive(machine, &mut seam, host, options, None)
+    match start {
+        Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
+        Start::Midway(_) => {}
+    }
+    drive(machine, &mut seam, host, options, aides)
 }
 
 /// Runs `machine`, which is at power-on and built from `setup`, and records the run into `out`.
@@ -54,23 +78,24 @@ where
     H: Host<Offer = Input>,
     W: Write,
 {
-    record_with(machine, setup, engine, out, wall_clock, host, options, None)
+    let start = Start::PowerOn { wall_clock };
+    record_from(machine, setup, engine, out, start, host, options, Aides::default())
 }
 
-/// As [`record`], with checkpoints on the way for `shelf`.
+/// As [`record`], for a machine that is where `start` says. The recording is of the whole run, from power-on.
 ///
 /// # Errors
 /// As [`record`].
 #[expect(clippy::too_many_arguments, reason = "each is a thing of its own")]
-pub fn record_with<M, H, W>(
+pub fn record_from<M, H, W>(
     machine: &mut M,
     setup: &Setup,
     engine: &str,
     out: W,
-    wall_clock: i64,
+    start: Start,
     host: &mut H,
     options: &Options,
-    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
+    aides: Aides<'_, M>,
 ) -> Result<(Outcome, W), SessionError>
 where
     M: Machine,
@@ -79,10 +104,21 @@ where
     W: Write,
 {
     let files = setup.files();
-    let journal = JournalWriter::create::<Input>(out, setup.manifest(engine)?, &attachments(&files))?;
+    let mut manifest = setup.manifest(engine)?;
+    if let Start::Midway(_) = start {
+        manifest.config["live_from"] = machine.now().position.count().into();
+    }
+    let journal = JournalWriter::create::<Input>(out, manifest, &attachments(&files))?;
     let mut seam = Recorder::new(journal, DigestSchedule::default());
-    power_on(machine, &mut seam, wall_clock)?;
-    match drive(machine, &mut seam, host, options, shelf) {
+    match start {
+        Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
+        Start::Midway(past) => {
+            for event in past {
+                seam.take_over(&event?)?;
+            }
+        }
+    }
+    match drive(machine, &mut seam, host, options, aides) {
         Ok(outcome) => Ok((outcome, seam.finish()?)),
         Err(error) => {
             // Keep what there is; the first error is the one to report.
@@ -91,6 +127,20 @@ where
         }
     }
 }
+
+/// Where a machine is when its session begins.
+pub enum Start {
+    /// At power-on; its clock is set to this, in seconds since 1970-01-01 00:00:00 UTC.
+    PowerOn {
+        /// The time.
+        wall_clock: i64,
+    },
+    /// Somewhere in a run that was recorded, which is the past of the run that follows.
+    Midway(Past),
+}
+
+/// The events that a machine has had, from power-on, in order.
+pub type Past = Box<dyn Iterator<Item = Result<Entry, JournalError>>>;
 
 /// What the machine is told before its first instruction.
 fn power_on<M, S>(machine: &mut M, seam: &mut S, unix_seconds: i64) -> Result<(), SessionError>

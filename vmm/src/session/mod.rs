@@ -3,6 +3,7 @@
 //! A session is given the machine, not asked to build it. [`Setup`] is what a machine is built from, and what a recording
 //! keeps of it.
 
+mod attendant;
 mod consoles;
 mod drive;
 mod error;
@@ -23,12 +24,13 @@ use rrvmm_replay::Position;
 
 use crate::host::Pace;
 
+pub use attendant::{Aides, Attendant, Save, Wish};
 pub use consoles::{LiveConsoles, ReplayConsoles};
 pub use error::SessionError;
-pub use events::{Detail, Event, events};
+pub use events::{Detail, Event, events, some_events};
 pub use host::{Host, Nobody, Polled};
 pub use info::Info;
-pub use live::{record, record_with, run};
+pub use live::{Past, Start, record, record_from, run, run_from};
 pub use machine::{FullPorts, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_with, verify};

@@ -6,6 +6,7 @@ use rrvmm_replay::journal::{Body, Summary};
 use rrvmm_replay::timeline::Shelf;
 use rrvmm_replay::{JournalReader, Manifest, Replayer, codec};
 
+use super::attendant::Aides;
 use super::drive::drive;
 use super::host::{Host, Nobody};
 use super::setup::Setup;
@@ -97,21 +98,21 @@ where
 ///
 /// # Errors
 /// As [`replay`].
-pub fn replay_with<M, H, R>(
+pub fn replay_with<'a, M, H, R>(
     machine: &mut M,
     recording: Recording<R>,
     host: &mut H,
     options: &Options,
-    shelf: Option<&mut dyn Shelf<M::Snapshot>>,
+    shelf: Option<&'a mut (dyn Shelf<M::Snapshot> + 'a)>,
 ) -> Result<Outcome, SessionError>
 where
-    M: Machine,
+    M: Machine + 'a,
     M::Error: std::error::Error + Send + Sync + 'static,
     H: Host<Offer = Infallible>,
     R: Read + Seek,
 {
     let mut seam = recording.seam;
-    drive(machine, &mut seam, host, options, shelf)
+    drive(machine, &mut seam, host, options, Aides { shelf, attendant: None })
 }
 
 /// Replays `recording` as [`replay`] does, for the sake of its digests alone.

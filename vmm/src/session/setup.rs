@@ -33,6 +33,9 @@ pub struct MachineConfig {
     /// The modules' command lines, in order.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// Where the run went on with inputs of its own, in guest instructions, if its beginning was recorded before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_from: Option<u64>,
 }
 
 impl Setup {
@@ -45,6 +48,7 @@ impl Setup {
             pc: self.pc.clone(),
             cmdline: self.source.cmdline.clone(),
             modules: self.source.modules.iter().map(|module| module.cmdline.clone()).collect(),
+            live_from: None,
         };
         let config =
             serde_json::to_value(config).map_err(|error| SessionError::UnknownMachine(error.to_string()))?;

@@ -1,0 +1,41 @@
+//! Who helps with a session besides its host.
+
+use rrvmm_replay::timeline::Shelf;
+use rrvmm_replay::{EndReason, Steppable};
+
+use super::SessionError;
+
+/// What an attendant wants of the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// The machine is to run.
+    GoOn,
+    /// The machine is to stand where it is; the host's inputs still reach it.
+    Stand,
+    /// The session is to end.
+    End(EndReason),
+}
+
+/// Makes what has been recorded so far survive the end of this process.
+pub type Save<'a, M> = &'a mut dyn FnMut(&mut M) -> Result<(), SessionError>;
+
+/// Someone who looks in on a session from outside, about every millisecond. The run must not show it: an attendant reads,
+/// and has the machine stand.
+pub trait Attendant<M> {
+    /// Looks in, and says what is wanted.
+    fn attend(&mut self, machine: &mut M, save: Save<'_, M>) -> Wish;
+}
+
+/// All who help with a session.
+pub struct Aides<'a, M: Steppable> {
+    /// Takes checkpoints on the way.
+    pub shelf: Option<&'a mut dyn Shelf<M::Snapshot>>,
+    /// Looks in.
+    pub attendant: Option<&'a mut dyn Attendant<M>>,
+}
+
+impl<M: Steppable> Default for Aides<'_, M> {
+    fn default() -> Self {
+        Self { shelf: None, attendant: None }
+    }
+}
