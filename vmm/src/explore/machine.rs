@@ -3,13 +3,15 @@
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::{Admitted, MachineDigest, Position, Stamp, Steppable, Stop, VirtualTime};
 
+use super::heard::Heard;
 use crate::machine::{MachineError, PcMachine};
 
-/// A [`PcMachine`] whose outputs are kept only when it gets further than ever before.
+/// A [`PcMachine`] whose outputs are kept only where nobody has come by before.
 pub struct Explored {
     machine: PcMachine,
-    /// The latest moment reached on the recorded run.
-    frontier: Stamp,
+    heard: Heard,
+    /// The moment up to which what it has sent out is taken.
+    taken: Stamp,
     fresh: Vec<Output>,
     /// Whether this is a diversion, whose outputs are nobody's.
     diverted: bool,
@@ -17,8 +19,8 @@ pub struct Explored {
 
 impl Explored {
     pub(super) fn new(machine: PcMachine) -> Self {
-        let frontier = machine.now();
-        Self { machine, frontier, fresh: Vec::new(), diverted: false }
+        let taken = machine.now();
+        Self { machine, heard: Heard::default(), taken, fresh: Vec::new(), diverted: false }
     }
 
     /// The machine itself.
@@ -40,19 +42,21 @@ impl Explored {
     pub(super) fn divert(&mut self, diverted: bool) {
         self.hear();
         self.diverted = diverted;
+        self.taken = self.machine.now();
     }
 
     pub(super) fn take_fresh(&mut self, outputs: &mut Vec<Output>) {
         outputs.append(&mut self.fresh);
     }
 
-    /// Keeps what the machine has sent out since the last time, if it has never been here.
+    /// Keeps what the machine has sent out since the last time, unless that has been heard.
     fn hear(&mut self) {
         let now = self.machine.now();
-        if self.diverted || now <= self.frontier {
+        let from = std::mem::replace(&mut self.taken, now);
+        if self.diverted || self.heard.until(from).is_some_and(|end| now <= end) {
             self.machine.drain_outputs(&mut Vec::new());
         } else {
-            self.frontier = now;
+            self.heard.add(from, now);
             self.machine.drain_outputs(&mut self.fresh);
         }
     }
@@ -71,18 +75,17 @@ impl Steppable for Explored {
     }
 
     fn run_until(&mut self, target: Position) -> Result<Stop<Self::Hit>, MachineError> {
-        let here = self.machine.now().position;
-        // What comes before the frontier has been heard, what comes after it not yet.
-        if here < self.frontier.position && self.frontier.position < target && !self.diverted {
-            let stop = self.machine.run_until(self.frontier.position)?;
+        loop {
+            // What has been heard is told from what has not where they meet.
+            let here = self.machine.now();
+            let border = self.heard.next_border(here).map(|border| border.position);
+            let next = border.filter(|&border| here.position < border && border < target && !self.diverted);
+            let stop = self.machine.run_until(next.unwrap_or(target))?;
             self.hear();
-            if stop != Stop::Reached {
+            if stop != Stop::Reached || next.is_none() {
                 return Ok(stop);
             }
         }
-        let stop = self.machine.run_until(target)?;
-        self.hear();
-        Ok(stop)
     }
 
     fn is_idle(&self) -> bool {
@@ -109,6 +112,7 @@ impl Steppable for Explored {
 
     fn restore(&mut self, state: &Self::Snapshot) {
         self.machine.restore(state);
+        self.taken = self.machine.now();
     }
 
     fn digest(&mut self) -> MachineDigest {

@@ -14,6 +14,7 @@ mod desk;
 mod diversion;
 mod error;
 mod events;
+mod heard;
 mod inspect;
 mod live;
 mod machine;
