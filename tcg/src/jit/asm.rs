@@ -272,6 +272,21 @@ impl Asm {
         self.encode(size, None, &[Self::sized(size, 0x85)], reg, rm, if size == Size::B { 3 } else { 0 });
     }
 
+    /// to = from rotated right by `n`, 32 bits; flags stay. BMI2 (SDM volume 2, RORX).
+    pub fn rorx(&mut self, to: u8, from: u8, n: u8) {
+        self.name(to);
+        self.name(from);
+        let inverted = |r: u8, bit: u8| (!(r >> 3) & 1) << bit;
+        self.code.extend_from_slice(&[
+            0xc4,
+            inverted(to, 7) | 1 << 6 | inverted(from, 5) | 3,
+            0x7b,
+            0xf0,
+            0xc0 | (to & 7) << 3 | from & 7,
+            n,
+        ]);
+    }
+
     /// Exchanges two registers.
     pub fn xchg(&mut self, a: u8, b: u8) {
         self.encode(Size::Q, None, &[0x87], a, Rm::Reg(b), 0);

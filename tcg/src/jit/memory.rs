@@ -117,8 +117,12 @@ impl Emit<'_> {
     /// S1 = the TLB's entry for the address in S0.
     fn find_entry(&mut self) {
         let a = &mut self.a;
-        a.load(Size::D, S1, Rm::Reg(S0));
-        a.shift_imm(5, Size::D, S1, 12 - ENTRY_SHIFT);
+        if self.t.bmi2 {
+            a.rorx(S1, S0, 12 - ENTRY_SHIFT);
+        } else {
+            a.load(Size::D, S1, Rm::Reg(S0));
+            a.shift_imm(5, Size::D, S1, 12 - ENTRY_SHIFT);
+        }
         a.alu_imm(4, Size::D, Rm::Reg(S1), ((ENTRIES - 1) << ENTRY_SHIFT) as i32);
         a.alu(0, Size::Q, S1, Rm::Base(BASE, VIEW));
     }

@@ -50,13 +50,16 @@ pub(super) struct Thunks {
     pub sse: bool,
     /// Whether the host has POPCNT.
     pub popcnt: bool,
+    /// Whether the host has BMI2.
+    pub bmi2: bool,
 }
 
 impl Thunks {
     pub fn emit(a: &mut Asm) -> Self {
         let popcnt = std::arch::is_x86_feature_detected!("popcnt");
+        let bmi2 = std::arch::is_x86_feature_detected!("bmi2");
         let sse = std::arch::is_x86_feature_detected!("sse4.2");
-        let mut t = Thunks { enter: place(a), popcnt, sse, ..Thunks::default() };
+        let mut t = Thunks { enter: place(a), popcnt, bmi2, sse, ..Thunks::default() };
         for r in SAVED {
             a.push(r);
         }
