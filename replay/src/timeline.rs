@@ -76,6 +76,8 @@ pub struct Timeline<M: Steppable, S> {
     checkpoints: Checkpoints<M::Snapshot>,
     shelf: Option<Box<dyn Shelf<M::Snapshot>>>,
     known: Known<M>,
+    /// The hits around the last one that was found looking back.
+    seen: Option<reverse::Seen<M>>,
     standing: Standing<M::Hit>,
     /// Whether the machine's state is that of its first arrival at its position.
     at_arrival: bool,
@@ -118,6 +120,7 @@ where
             checkpoints: Checkpoints::new(M::weight),
             shelf: None,
             known: Known::new(),
+            seen: None,
             standing: Standing::Arrival,
             at_arrival: true,
             focus: here,

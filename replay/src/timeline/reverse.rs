@@ -35,6 +35,18 @@ pub struct Found<H> {
     pub hit: H,
 }
 
+/// All hits of a stretch, as a search for the last one has seen them: those before it are the next ones to be asked for.
+pub(super) struct Seen<M: Steppable> {
+    stops: M::Stops,
+    /// After the arrival here…
+    from: Position,
+    /// …up to and with the arrival here…
+    to: Position,
+    /// …before the instruction here.
+    now: Position,
+    hits: Vec<Found<M::Hit>>,
+}
+
 /// What a search gives; none if it was interrupted.
 type Searched<T, E> = Result<Option<T>, DriveError<E>>;
 
@@ -137,6 +149,13 @@ where
             if to <= bottom {
                 return Ok(Some(None));
             }
+            if let Some(seen) = self.seen_before(stops, to, now) {
+                if let Some(found) = seen.hits.iter().rfind(|found| stop_of::<M>(found) < now) {
+                    return Ok(Some(Some(found.clone()).filter(|found| stop_of::<M>(found) >= floor)));
+                }
+                to = seen.from;
+                continue;
+            }
             if self.is_interrupted() {
                 return Ok(None);
             }
@@ -149,6 +168,12 @@ where
             self.known.note_empty(stops, from, if at_end { before(now).max(from) } else { to });
             to = from;
         }
+    }
+
+    /// What has been seen of `stops` in a stretch that ends at `to` or later, of what is before the instruction at `now`.
+    fn seen_before(&self, stops: &M::Stops, to: Position, now: Position) -> Option<&Seen<M>> {
+        let seen = self.seen.as_ref().filter(|seen| seen.stops == *stops);
+        seen.filter(|seen| seen.from < to && to <= seen.to && now <= seen.now)
     }
 
     /// Of what hits at the instruction at `at`, the last before `until`, or before the instruction completes.
@@ -182,9 +207,8 @@ where
         at_end: &mut bool,
     ) -> Searched<Option<Found<M::Hit>>, M::Error> {
         let Some(()) = self.begin(from, stops)? else { return Ok(None) };
-        let mut last = None;
+        let mut hits: Vec<Found<M::Hit>> = Vec::new();
         let mut left_out = None;
-        let mut count = 0;
         loop {
             let found = match self.next_hit(to)? {
                 Next::Interrupted => return Ok(None),
@@ -196,18 +220,21 @@ where
                 *at_end = true;
                 continue;
             }
-            last = Some(found);
-            count += 1;
+            hits.push(found);
             let left = to.count().saturating_sub(here.count());
-            if count >= MANY && left > SHORT {
+            if hits.len() >= MANY && left > SHORT {
                 let middle = Position::from_count(here.count() + left / 2);
                 let Some(()) = self.skip_to(middle, stops)? else { return Ok(None) };
-                left_out = Some((last.take(), here, middle));
-                count = 0;
+                left_out = Some((hits.pop(), here, middle));
+                hits.clear();
             }
         }
-        match (last, left_out) {
-            (Some(last), _) => Ok(Some(Some(last))),
+        match (hits.last().cloned(), left_out) {
+            (Some(last), left_out) => {
+                let from = left_out.map_or(from, |(_, _, middle)| middle);
+                self.seen = Some(Seen { stops: stops.clone(), from, to, now, hits });
+                Ok(Some(Some(last)))
+            }
             (None, None) => Ok(Some(None)),
             (None, Some((earlier, here, middle))) => {
                 let later = self.last_in(stops, before(here), middle, now, at_end)?;
