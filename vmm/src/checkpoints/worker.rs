@@ -3,7 +3,7 @@
 
 use super::error::{CheckpointError, Fault};
 use super::store::Store;
-use crate::host::nanoseconds;
+use crate::host::thread_time;
 use crate::machine::Snapshot;
 use rrvmm_devices::PcConfig;
 use rrvmm_replay::{Digest, Position, Stamp, VirtualTime};
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub(super) is_over: AtomicBool,
     /// Whoever waits for the thread's end has waited long enough.
     pub(super) stop: AtomicBool,
-    /// Nanoseconds spent on writing.
+    /// Nanoseconds of processor time spent on writing.
     pub(super) writing: AtomicU64,
     /// Jobs that were sent and are not done.
     pub(super) pending: AtomicUsize,
@@ -111,12 +111,13 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         match job {
             Job::Keep { at, events, state } => {
-                let begun = nanoseconds();
+                let begun = thread_time();
                 let store = self.open()?;
                 if store.keep(at, events, &state, &shared.stop)? {
                     *shared.moments() = store.moments()?;
                 }
-                shared.writing.fetch_add(nanoseconds() - begun, Ordering::Relaxed);
+                let spent = thread_time().saturating_sub(begun).as_nanos();
+                shared.writing.fetch_add(u64::try_from(spent).unwrap_or(u64::MAX), Ordering::Relaxed);
             }
             Job::Load { at, reply } => {
                 let (state, events) = self.open()?.load(at)?;

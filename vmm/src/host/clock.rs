@@ -47,6 +47,14 @@ pub fn nanoseconds() -> u64 {
     u64::try_from(FIRST.get_or_init(Stopwatch::start).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// Processor time of the calling thread: what something costs, however busy the host is with other things.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    Duration::from_secs(seconds) + Duration::from_nanos(u64::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// What the guest's idle time costs on the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {

@@ -20,7 +20,9 @@ mod stdio;
 mod terminal;
 mod unix;
 
-pub use clock::{Deadline, Pace, PaceChoice, Stopwatch, nanoseconds, wall_clock, wall_clock_precise};
+pub use clock::{
+    Deadline, Pace, PaceChoice, Stopwatch, nanoseconds, thread_time, wall_clock, wall_clock_precise,
+};
 pub use error::HostError;
 pub use live::{HostEvent, Live};
 pub use output::Outputs;
