@@ -165,15 +165,6 @@ mod tests {
     }
 
     #[test]
-    fn going_back_leaves_what_lies_ahead() {
-        let policy = policy(usize::MAX);
-        let mut kept = filled(&policy, 1 << 7, 1 << 20);
-        let count = kept.size().0;
-        kept.thin(&policy, Position::from_count(1 << 20));
-        assert!(kept.size().0 >= count - 4, "{} of {count}", kept.size().0);
-    }
-
-    #[test]
     fn the_budget_holds_and_the_first_stays() {
         for budget in [0, 10, 55, 300] {
             let kept = filled(&policy(budget), 500, 1 << 18);
