@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Of how many parts of the machine's processor time checkpoints may take one.
 const PARTS: u32 = 20;
 /// What the first one is taken to cost: it holds all of RAM.
-const FIRST: Duration = Duration::from_millis(150);
+const FIRST: Duration = Duration::from_millis(300);
 /// Fewer instructions between two are run again in a moment.
 const NEAR: u64 = 1 << 25;
 
@@ -45,8 +45,12 @@ impl Pace {
 
     fn affords(&self, elapsed: Duration, writing: Duration) -> bool {
         let spent = self.taking + writing;
-        // The next one costs what the average one has; the first costs more than those that follow.
-        let next = spent.checked_div(self.count).unwrap_or(FIRST);
+        // The first one costs far more than those that follow; later the next one costs what the average one has.
+        let next = match self.count {
+            0 => FIRST,
+            1 => spent / 4,
+            count => spent / count,
+        };
         (spent + next) * PARTS <= elapsed
     }
 
@@ -69,9 +73,11 @@ mod tests {
     fn no_more_than_a_twentieth_is_spent() {
         let mut pace = Pace::new(Duration::from_secs(1));
         let (ms, s) = (Duration::from_millis, Duration::from_secs);
-        assert!(!pace.affords(ms(2900), Duration::ZERO) && pace.affords(s(3), Duration::ZERO));
+        assert!(!pace.affords(ms(5900), Duration::ZERO) && pace.affords(s(6), Duration::ZERO));
         pace.add(ms(30));
-        assert!(!pace.affords(s(3), ms(120)) && !pace.affords(ms(5900), ms(120)));
-        assert!(pace.affords(s(6), ms(120)));
+        assert!(!pace.affords(s(3), ms(120)) && !pace.affords(ms(3700), ms(120)));
+        assert!(pace.affords(ms(3800), ms(120)));
+        pace.add(ms(50));
+        assert!(!pace.affords(ms(5900), ms(120)) && pace.affords(s(6), ms(120)));
     }
 }
