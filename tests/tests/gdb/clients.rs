@@ -269,3 +269,28 @@ fn a_unix_socket_is_for_its_user_only_and_goes_with_the_server() {
     assert_eq!(server.ends().unwrap(), 0);
     assert!(!path.exists());
 }
+
+#[test]
+fn an_address_that_others_can_reach_is_warned_about() {
+    let recording = recordings::payload("bugs/overrun").unwrap();
+    let mut command = rrvmm(["replay", "--gdb", "0.0.0.0:0", "--serial", "null"]).unwrap();
+    let mut child = command.arg(&recording).stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains("warning: whoever reaches 0.0.0.0:"), "{line}");
+}
+
+#[test]
+fn a_missing_gdb_is_named_with_the_cure() {
+    let recording = recordings::payload("bugs/overrun").unwrap();
+    let mut command = rrvmm(["debug", "--gdb-program", "no-such-gdb"]).unwrap();
+    let output = command.arg(&recording).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        errors.contains("no-such-gdb is not installed; install it (on Debian: apt install gdb)"),
+        "{errors}"
+    );
+}
