@@ -9,6 +9,6 @@ pub mod initrd;
 mod packages;
 pub mod workload;
 
-pub use cache::directory as cache_directory;
+pub use cache::{directory as cache_directory, entry as cache_entry};
 pub use initrd::cached as cached_initrd;
 pub use packages::{Arch, Kernel, MemtestBits, busybox, kernel, kernel_version, memtest, seabios};

@@ -54,6 +54,12 @@ echo @done
 poweroff -f
 ";
 
+/// A shell on the console, with `@prompt ` as its prompt: the guest of the tests that go live.
+pub const SHELL: &str = "
+export PS1='@prompt '
+exec setsid sh -c 'exec sh </dev/ttyS0 >/dev/ttyS0 2>&1'
+";
+
 /// The script of that name, with the architecture it is built for: `boot-amd64`, `work-i386`, `echo-amd64`, ...
 #[must_use]
 pub fn by_name(name: &str) -> Option<(&'static str, Arch)> {
@@ -62,6 +68,7 @@ pub fn by_name(name: &str) -> Option<(&'static str, Arch)> {
         "boot" => BOOT_ONLY,
         "work" => STANDARD,
         "echo" => ECHO,
+        "shell" => SHELL,
         _ => return None,
     };
     [Arch::Amd64, Arch::I386].into_iter().find(|known| known.name() == arch).map(|arch| (script, arch))

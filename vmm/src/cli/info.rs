@@ -32,6 +32,9 @@ fn write_text(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> st
     for file in &manifest.attachments {
         row(&file.name, format!("{} bytes, {}", grouped(file.length), file.digest))?;
     }
+    if let Some(position) = manifest.config["live_from"].as_u64() {
+        row("live from", format!("position {}, a recorded run before", grouped(position)))?;
+    }
     row("instructions", grouped(summary.last.position.count()))?;
     row("guest time", summary.last.time.to_string())?;
     row("events", grouped(summary.inputs))?;

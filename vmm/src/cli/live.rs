@@ -12,7 +12,7 @@ use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::monitor::{self, Attendance, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
 use rrvmm_devices::PcConfig;
-use rrvmm_replay::{Position, timeline::Shelf};
+use rrvmm_replay::{Position, Steppable as _, timeline::Shelf};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -182,7 +182,8 @@ impl LiveSession {
     fn attend(&mut self, recording: Option<PathBuf>) {
         let Some(monitor) = &mut self.monitor else { return };
         if self.attendance.is_none() {
-            let (attending, attendance) = Attending::new(recording, monitor.events());
+            let (attending, attendance) =
+                Attending::new(self.machine.now().position, recording, monitor.events());
             monitor.serve(Arc::new(attending));
             self.attendance = Some(attendance);
         }

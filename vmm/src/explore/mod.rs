@@ -22,6 +22,8 @@ mod motion;
 mod parse;
 mod queries;
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
 
 use std::io::{Read, Seek};

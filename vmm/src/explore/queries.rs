@@ -187,3 +187,65 @@ impl Explorer {
         watches
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::explore::sample::explorer_of_the_demo;
+    use std::collections::BTreeMap;
+
+    const FROM: u64 = 1_000_000;
+    const TO: u64 = 1_003_000;
+
+    fn at(count: u64) -> Position {
+        Position::from_count(count)
+    }
+
+    /// The linear address of the next instruction at every position from `FROM` to `TO`.
+    fn trace(explorer: &mut Explorer) -> Vec<(Position, u64)> {
+        (FROM..=TO)
+            .map(|count| {
+                explorer.go_to(at(count)).unwrap();
+                (at(count), explorer.machine().linear_pc())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn executions_are_those_of_a_run_step_by_step() {
+        let mut explorer = explorer_of_the_demo();
+        let trace = trace(&mut explorer);
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        for (_, pc) in &trace {
+            *counts.entry(*pc).or_default() += 1;
+        }
+        let (often, _) = counts.iter().max_by_key(|(_, count)| **count).unwrap();
+        explorer.go_to(at(77)).unwrap();
+        for pc in [*often, trace[0].1, trace[trace.len() - 1].1] {
+            let hits =
+                explorer.hits(at(FROM)..=at(TO), (Space::Linear, pc, 1), None, 10_000).unwrap().unwrap();
+            let found: Vec<Position> = hits.iter().map(|hit| hit.at).collect();
+            let expected: Vec<Position> =
+                trace.iter().filter(|(_, other)| *other == pc).map(|(at, _)| *at).collect();
+            assert_eq!(found, expected, "{pc:#x}");
+            assert!(hits.iter().all(|hit| hit.instruction.contains(&format!(":{pc:x}: "))));
+        }
+        assert_eq!(explorer.position(), at(77));
+    }
+
+    #[test]
+    fn the_last_store_is_the_last_of_all() {
+        let mut explorer = explorer_of_the_demo();
+        explorer.go_to(at(TO)).unwrap();
+        let all = (Space::Physical, 0, explorer.setup().pc.memory_bytes);
+        let last = explorer.last_write(all.0, all.1, all.2).unwrap().map(Occurrence::from).unwrap();
+        let range = at(last.at.count() - 5_000)..=at(TO - 1);
+        let stores = explorer.hits(range.clone(), all, Some(Access::Write), 10_000).unwrap().unwrap();
+        assert_eq!(stores.last().map(|store| store.at), Some(last.at));
+        // One store more is found when the search begins exactly at it.
+        let from = stores[stores.len() / 2].at;
+        let rest = explorer.hits(from..=*range.end(), all, Some(Access::Write), 10_000).unwrap().unwrap();
+        assert_eq!(rest, stores[stores.len() / 2..]);
+        assert_eq!(explorer.position(), at(TO));
+    }
+}

@@ -48,12 +48,13 @@ impl Shared {
 type Order = Box<dyn FnOnce(&mut PcMachine, Save<'_, PcMachine>) + Send>;
 
 impl Attending {
-    /// The two ends of a monitor on a session that runs, recorded into the file `recording` if there is one.
+    /// The two ends of a monitor on a session that runs from `position` on, recorded into the file `recording` if there is
+    /// one.
     #[must_use]
-    pub fn new(recording: Option<PathBuf>, events: Arc<Events>) -> (Self, Attendance) {
+    pub fn new(position: Position, recording: Option<PathBuf>, events: Arc<Events>) -> (Self, Attendance) {
         let (sender, orders) = channel();
         let state = Mutex::new(State { status: Status::Running, quit: false });
-        let shared = Arc::new(Shared { position: AtomicU64::new(0), state });
+        let shared = Arc::new(Shared { position: AtomicU64::new(position.count()), state });
         let attendance = Attendance { orders, shared: Arc::clone(&shared) };
         (Self { orders: sender, shared, recording, events }, attendance)
     }

@@ -1,58 +1,18 @@
 //! Clients of all kinds at a recording of the built-in guest.
 
 use super::*;
-use crate::accel::TcgEngine;
-use crate::demo;
-use crate::explore::{Desk, Explorer};
+use crate::explore::Desk;
+use crate::explore::sample::{LENGTH, explorer_of_the_demo};
 use crate::host::HostError;
-use crate::machine::PcMachine;
-use crate::session::{self, FullPorts, Host, Options, Polled};
-use rrvmm_devices::{Input, Output};
 use rrvmm_replay::Position;
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Cursor, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// Instructions of the built-in guest that are recorded.
-const LENGTH: u64 = 3_000_000;
-
-/// A host without inputs.
-struct Silent;
-
-impl Host for Silent {
-    type Offer = Input;
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Input>, HostError> {
-        Ok(Polled::Nothing)
-    }
-    fn wait(&mut self, _limit: Duration) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn may_offer(&self) -> bool {
-        false
-    }
-    fn show(&mut self, _outputs: &[Output]) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn reached(&mut self, _position: Position) {}
-}
-
-fn explorer() -> Explorer {
-    let setup = demo::setup();
-    let mut machine = PcMachine::new(&setup.pc, &setup.source).unwrap();
-    let options = Options { until: Some(Position::from_count(LENGTH)), ..Options::default() };
-    let recorded =
-        session::record(&mut machine, &setup, "interp", Vec::new(), 1_000, &mut Silent, &options).unwrap().1;
-    let source = || Box::new(Cursor::new(recorded.clone()));
-    Explorer::open(source(), source(), TcgEngine::Interp).unwrap()
-}
 
 /// A session with a monitor, on a thread of its own.
 struct Session {
@@ -71,7 +31,7 @@ impl Session {
         let events = bound.events();
         let (tell, told) = std::sync::mpsc::channel();
         let machine = thread::spawn(move || {
-            let (mut desk, handle) = Desk::new(explorer());
+            let (mut desk, handle) = Desk::new(explorer_of_the_demo());
             tell.send(handle).unwrap();
             desk.serve(|_| Ok::<(), ()>(())).unwrap();
         });

@@ -56,6 +56,19 @@ where
     session.outcome(finish?)
 }
 
+/// Flushes a recording, with the digest that this may need.
+fn save<M, S>(machine: &mut M, seam: &mut S) -> Result<(), SessionError>
+where
+    M: Machine,
+    S: Seam<Input = Input>,
+{
+    seam.flush(machine.now())?;
+    if let Due::Digest = seam.due(machine.now())? {
+        seam.digest(machine.now(), &machine.digest())?;
+    }
+    Ok(())
+}
+
 struct Session<'a, 'b, M: Steppable, S, H> {
     machine: &'a mut M,
     seam: &'a mut S,
@@ -147,7 +160,11 @@ where
             return Ok(Some(EndReason::Timeout));
         }
         if now.saturating_sub(self.last_flush) >= FLUSH_DISTANCE {
-            self.seam.flush(self.machine.now())?;
+            if self.is_standing {
+                save(self.machine, self.seam)?;
+            } else {
+                self.seam.flush(self.machine.now())?;
+            }
             self.last_flush = now;
         }
         loop {
@@ -167,13 +184,7 @@ where
     fn attend(&mut self) -> Result<Option<EndReason>, SessionError> {
         let Some(attendant) = &mut self.aides.attendant else { return Ok(None) };
         let seam = &mut *self.seam;
-        let mut save = |machine: &mut M| -> Result<(), SessionError> {
-            seam.flush(machine.now())?;
-            if let Due::Digest = seam.due(machine.now())? {
-                seam.digest(machine.now(), &machine.digest())?;
-            }
-            Ok(())
-        };
+        let mut save = |machine: &mut M| save(machine, seam);
         let wish = attendant.attend(self.machine, &mut save);
         self.is_standing = wish == Wish::Stand;
         Ok(match wish {
