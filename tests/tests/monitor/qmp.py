@@ -10,7 +10,7 @@ async def refused(qmp, command, arguments=None):
     try:
         await qmp.execute(command, arguments)
     except ExecuteError as error:
-        return error.error.class_
+        return error.error_class
     raise AssertionError(f"{command} {arguments} was not refused")
 
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::commands::{self, Done};
-use super::lines::{LONGEST, Line, next_line};
+use super::messages::{LONGEST, Message, next_message};
 use super::outbox::Outbox;
 use super::qmp::{self, Fault, Request};
 use super::server::Monitor;
@@ -21,13 +21,14 @@ pub(super) fn serve(stream: UnixStream, outbox: &Outbox, monitor: &Monitor) {
     outbox.send(qmp::greeting());
     let mut is_ready = false;
     // A connection that fails is one that ends.
-    while let Ok(Some(line)) = next_line(&mut from) {
-        let line = match line {
-            Line::Text(line) if line.iter().all(u8::is_ascii_whitespace) => continue,
-            Line::Text(line) => Ok(line),
-            Line::TooLong => Err(format!("a line is longer than {LONGEST} bytes, and is left out")),
+    while let Ok(Some(message)) = next_message(&mut from) {
+        let request = match message {
+            Message::Text(text) => Request::read(&text),
+            Message::TooLong => {
+                let text = format!("a message is longer than {LONGEST} bytes, and is left out");
+                Err((Fault::Generic(text), None))
+            }
         };
-        let request = line.map_err(|text| (Fault::Generic(text), None)).and_then(|line| Request::read(&line));
         let (result, id) = match request {
             Err((fault, id)) => (Err(fault), id),
             Ok(request) => {

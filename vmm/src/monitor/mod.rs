@@ -10,7 +10,7 @@ mod commands;
 mod events;
 mod exploring;
 mod human;
-mod lines;
+mod messages;
 mod outbox;
 mod qmp;
 mod server;

@@ -64,7 +64,7 @@ fn missing(name: &str) -> Fault {
 }
 
 impl Request {
-    /// Reads a line. With what is wrong about it comes its id, if it has one.
+    /// Reads a message. With what is wrong about it comes its id, if it has one.
     pub(super) fn read(line: &[u8]) -> Result<Self, (Fault, Option<Value>)> {
         let broken = |what: String| (Fault::Generic(what), None);
         let message: Value =

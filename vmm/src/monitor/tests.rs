@@ -208,7 +208,7 @@ fn nonsense_ends_nothing() {
     assert_eq!(class(&client.execute(&json!({"execute": "device_add", "id": 9}))), "CommandNotFound");
     let more = json!({"execute": "stop", "arguments": {"now": true}});
     assert_eq!(class(&client.execute(&more)), "GenericError");
-    for bytes in [&b"\xff\x00{}\n"[..], b"{\"execute\"\n", b"}\n", b"\"quit\"\n"] {
+    for bytes in [&b"\xff\x00{}\n"[..], b"{\"execute\"\n}", b"}\n", b"\"quit\"\n"] {
         client.send(bytes);
         assert_eq!(class(&client.answer()), "GenericError");
     }
@@ -217,8 +217,10 @@ fn nonsense_ends_nothing() {
     client.send(b"\n");
     assert!(client.answer()["error"]["desc"].as_str().unwrap().contains("longer than"));
     assert_eq!(client.value("query-status")["status"], "paused");
-    // Half a line, and gone.
-    client.send(b"{\"execute\": \"quit\"}");
+    // A message without a line end, half a message, and gone.
+    client.send(b"{\"execute\": \"query-version\"}");
+    assert!(client.answer()["return"].is_object());
+    client.send(b"{\"execute\": \"quit\"");
     drop(client);
     let mut next = session.ready();
     assert!(next.seek(5)["return"].is_object());
