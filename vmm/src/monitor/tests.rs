@@ -59,7 +59,7 @@ impl Session {
         client
     }
 
-    fn is_over(mut self) {
+    fn ends(mut self) {
         self.machine.take().unwrap().join().unwrap();
     }
 }
@@ -190,7 +190,7 @@ fn people_have_their_words() {
     // Written to where nobody may: the machine is where it was.
     assert!(ask("where").unwrap().starts_with("position 1234567"));
     assert_eq!(ask("quit").unwrap(), "");
-    session.is_over();
+    session.ends();
 }
 
 #[test]
