@@ -412,6 +412,7 @@ impl<G: Guest> Op<G> {
     }
 
     /// Whether this op may write `r`.
+    #[cfg_attr(not(all(target_arch = "x86_64", unix)), allow(dead_code, reason = "for machine code only"))]
     pub(crate) fn writes(&self, r: Reg) -> bool {
         match *self {
             Op::Mov { dst, .. }
