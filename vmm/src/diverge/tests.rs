@@ -2,42 +2,17 @@
 
 use super::{Inspect, ShortSteps, find};
 use crate::demo;
-use crate::host::HostError;
 use crate::machine::PcMachine;
-use crate::session::{self, FullPorts, Host, Options, Polled, Recording};
-use rrvmm_devices::{Input, Output};
+use crate::session::{self, Nobody, Options, Recording};
+use rrvmm_devices::Input;
 use rrvmm_replay::timeline::{Policy, Stop};
 use rrvmm_replay::{
     Admitted, MachineDigest, Part, Position, Replayer, Stamp, Steppable, Timeline, VirtualTime,
 };
 use std::io::Cursor;
-use std::time::Duration;
 
 /// Instructions of the demo's guest: a clock, a timer, a sieve of which this is a small part.
 const LENGTH: u64 = 300_000;
-
-/// A host without inputs.
-struct Silent;
-
-impl Host for Silent {
-    type Offer = Input;
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Input>, HostError> {
-        Ok(Polled::Nothing)
-    }
-    fn wait(&mut self, _limit: Duration) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn may_offer(&self) -> bool {
-        false
-    }
-    fn show(&mut self, _outputs: &[Output]) -> Result<(), HostError> {
-        Ok(())
-    }
-    fn reached(&mut self, _position: Position) {}
-}
 
 fn machine() -> PcMachine {
     let setup = demo::setup();
@@ -46,9 +21,17 @@ fn machine() -> PcMachine {
 
 fn record(wall_clock: i64) -> Vec<u8> {
     let options = Options { until: Some(Position::from_count(LENGTH)), ..Options::default() };
-    session::record(&mut machine(), &demo::setup(), "interp", Vec::new(), wall_clock, &mut Silent, &options)
-        .unwrap()
-        .1
+    session::record(
+        &mut machine(),
+        &demo::setup(),
+        "interp",
+        Vec::new(),
+        wall_clock,
+        &mut Nobody::new(),
+        &options,
+    )
+    .unwrap()
+    .1
 }
 
 type Run<M> = Timeline<M, Replayer<Input, Cursor<Vec<u8>>>>;

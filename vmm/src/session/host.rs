@@ -1,6 +1,7 @@
 //! What a session wants of the host: inputs, somewhere for outputs, and a clock to be paced by.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use rrvmm_devices::Output;
@@ -58,32 +59,32 @@ pub trait Host {
     fn reached(&mut self, position: Position);
 }
 
-/// A host that has nothing and wants nothing: for `verify`.
+/// A host that has nothing and wants nothing: for `verify`, and for recordings of guests that need nobody.
 #[derive(Debug)]
-pub struct Nobody(Stopwatch);
+pub struct Nobody<O = Infallible>(Stopwatch, PhantomData<fn() -> O>);
 
-impl Nobody {
+impl<O> Nobody<O> {
     /// A host whose clock begins now.
     #[must_use]
     pub fn new() -> Self {
-        Self(Stopwatch::start())
+        Self(Stopwatch::start(), PhantomData)
     }
 }
 
-impl Default for Nobody {
+impl<O> Default for Nobody<O> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Host for Nobody {
-    type Offer = Infallible;
+impl<O> Host for Nobody<O> {
+    type Offer = O;
 
     fn elapsed(&self) -> Duration {
         self.0.elapsed()
     }
 
-    fn poll(&mut self, _full: FullPorts) -> Result<Polled<Infallible>, HostError> {
+    fn poll(&mut self, _full: FullPorts) -> Result<Polled<O>, HostError> {
         Ok(Polled::Nothing)
     }
 
