@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_directory_names_the_memory_map() {
-        let items = FwCfgItems::new(&PcConfig { memory_bytes: 4 << 30, cpus: 1, firmware: true });
+        let items = FwCfgItems::new(&PcConfig::new(4 << 30, true));
         let mut device = FwCfg::default();
         assert_eq!(read(&mut device, &items, 0, 5), b"QEMU\0");
         let directory = read(&mut device, &items, FILE_DIRECTORY, 68);

@@ -9,6 +9,7 @@ pub mod acpi;
 pub mod bus;
 pub mod bytes;
 pub mod chips;
+pub mod dma;
 pub mod fw_cfg;
 pub mod input;
 pub mod key;

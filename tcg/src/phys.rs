@@ -295,6 +295,17 @@ impl PhysMap {
         true
     }
 
+    /// Writes `bytes` to RAM at physical address `addr`, not crossing a page; they count as written if they are the same,
+    /// too. False where there is no RAM.
+    pub fn store(&mut self, addr: u64, bytes: &[u8]) -> bool {
+        let offset = (addr % PAGE) as usize;
+        debug_assert!(offset + bytes.len() <= PAGE as usize);
+        let Some(HostPage { host, ram: Some(ram) }) = self.page_for_write(addr) else { return false };
+        self.note_write(ram, offset, bytes.len());
+        copy_host(host + offset, bytes.as_ptr() as usize, bytes.len());
+        true
+    }
+
     /// Records that bytes of RAM page `page` change: dirty, and stale when they were translated.
     pub fn note_write(&mut self, page: usize, offset: usize, size: usize) {
         self.mark_dirty(page);

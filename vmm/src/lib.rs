@@ -3,6 +3,7 @@
 pub mod accel;
 pub mod checkpoints;
 pub mod demo;
+pub mod disk;
 pub mod diverge;
 pub mod explore;
 pub mod gdb;

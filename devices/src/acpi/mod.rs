@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     fn built() -> AcpiTables {
-        tables(&PcConfig { memory_bytes: 512 << 20, cpus: 1, firmware: false })
+        tables(&PcConfig::new(512 << 20, false))
     }
 
     fn table<'a>(tables: &'a AcpiTables, signature: &[u8; 4]) -> &'a [u8] {

@@ -1,5 +1,6 @@
 //! What a `pc` board is built from, and where things are in its address spaces.
 
+use crate::pci::Function;
 use serde::{Deserialize, Serialize};
 
 /// How a `pc` board is put together. Part of a recording's manifest: fields are only ever added.
@@ -11,7 +12,24 @@ pub struct PcConfig {
     pub cpus: u8,
     /// Whether a firmware image runs: then PAM decides what 0xC0000-0xFFFFF shows, and the firmware sets up the chip set.
     pub firmware: bool,
+    /// Devices beside the board's own, in the order of the command line.
+    #[serde(default)]
+    pub devices: Vec<DeviceConfig>,
 }
+
+/// A device beside the board's own. Variants and fields are only ever added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DeviceConfig {}
+
+impl DeviceConfig {
+    /// The device as a function on the PCI bus, if it is one.
+    fn function(&self) -> Option<Function> {
+        match *self {}
+    }
+}
+
+/// The first PCI slot of [`PcConfig::devices`]; slot 2 is the display adapter's.
+pub const FIRST_DEVICE_SLOT: u8 = 3;
 
 /// RAM below this address; what does not fit continues at 4 GiB.
 pub const LOW_RAM_LIMIT: u64 = 0xc000_0000;
@@ -33,6 +51,20 @@ pub const SCI_IRQ: u8 = 9;
 pub const RESET_PORT: u16 = 0xcf9;
 
 impl PcConfig {
+    /// A board with one processor and no devices beside its own.
+    #[must_use]
+    pub fn new(memory_bytes: u64, firmware: bool) -> Self {
+        Self { memory_bytes, cpus: 1, firmware, devices: Vec::new() }
+    }
+
+    /// The PCI functions of the devices, each with the slot and function number it is at.
+    #[must_use]
+    pub(crate) fn functions(&self) -> Vec<(u8, Function)> {
+        let slots = FIRST_DEVICE_SLOT..32;
+        let devices = self.devices.iter().zip(slots);
+        devices.filter_map(|(device, slot)| Some((slot << 3, device.function()?))).collect()
+    }
+
     /// Bytes of RAM below the hole for devices.
     #[must_use]
     pub fn low_ram(&self) -> u64 {
@@ -103,7 +135,7 @@ mod tests {
 
     #[test]
     fn ram_beyond_the_hole_continues_at_4_gib() {
-        let config = PcConfig { memory_bytes: 5 << 30, cpus: 1, firmware: false };
+        let config = PcConfig::new(5 << 30, false);
         let map = memory_map(&config);
         let ram: u64 = map.iter().filter(|r| r.kind == MemoryKind::Ram).map(|r| r.len).sum();
         assert_eq!(map.last(), Some(&MemoryRegion { start: 4 << 30, len: 2 << 30, kind: MemoryKind::Ram }));

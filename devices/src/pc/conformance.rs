@@ -166,7 +166,7 @@ fn history() -> impl Strategy<Value = Vec<(u64, Event)>> {
 }
 
 fn board(firmware: bool) -> Pc {
-    Pc::new(&PcConfig { memory_bytes: 64 << 20, cpus: 1, firmware })
+    Pc::new(&PcConfig::new(64 << 20, firmware))
 }
 
 /// What the guest and the world see of a history.

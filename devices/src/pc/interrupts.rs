@@ -73,6 +73,15 @@ impl Pc {
         }
     }
 
+    /// A PCI function was accessed or served: delivers its interrupts, by pin and by message.
+    pub(crate) fn after_pci_access(&mut self) {
+        while let Some(message) = self.state.pci.take_message() {
+            self.state.lapic.accept(message);
+        }
+        self.drive_links();
+        self.settle();
+    }
+
     /// Puts the level triggered HPET timers on their lines.
     pub(crate) fn drive_hpet(&mut self) {
         for pin in 20..PINS {
@@ -190,6 +199,7 @@ impl Pc {
                 consider(if_heard(irq, uart.deadline()));
             }
         }
+        consider(state.pci.service_at());
         earliest
     }
 }

@@ -64,8 +64,7 @@ impl Pc {
     ) -> Option<u64> {
         let (function, bar, offset) = self.state.pci.decode(space, address)?;
         let value = function.read(now, bar, offset, width);
-        self.drive_links();
-        self.settle();
+        self.after_pci_access();
         Some(value)
     }
 
@@ -80,8 +79,7 @@ impl Pc {
     ) -> bool {
         let Some((function, bar, offset)) = self.state.pci.decode(space, address) else { return false };
         function.write(now, bar, offset, width, value);
-        self.drive_links();
-        self.settle();
+        self.after_pci_access();
         true
     }
 

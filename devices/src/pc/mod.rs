@@ -14,6 +14,7 @@ mod tests;
 pub use config::*;
 pub use state::PcState;
 
+use crate::dma::Masters;
 use crate::fw_cfg::FwCfgItems;
 use crate::input::Input;
 use crate::output::Output;
@@ -111,6 +112,18 @@ impl Pc {
     pub fn advance(&mut self, now: VirtualTime) {
         self.catch_up(now);
         self.settle();
+    }
+
+    /// Lets devices that are bus masters do the work that is due: after [`Pc::advance`], between two instructions.
+    pub fn serve(&mut self, now: VirtualTime, masters: &mut Masters<'_>) {
+        // Work that is due is the earliest deadline, so this costs nothing as long as there is none.
+        if self.deadline.is_none_or(|deadline| deadline > now)
+            || self.state.pci.service_at().is_none_or(|at| at > now)
+        {
+            return;
+        }
+        self.state.pci.serve(now, masters, &mut self.outputs);
+        self.after_pci_access();
     }
 
     /// Something arrives from outside.

@@ -13,6 +13,7 @@ const PM_TIMER: u16 = 8;
 /// Where the PIIX4's general purpose event block is.
 const GPE_BASE: u16 = 0xafe0;
 const PCI_ADDRESS_PORT: u16 = 0xcf8;
+const PCI_DATA_PORT: u16 = 0xcfc;
 const DEBUG_EXIT_PORT: u16 = 0xf4;
 /// What both debug console ports read as, so that a guest can tell they are there.
 const DEBUG_CONSOLE_PRESENT: u8 = 0xe9;
@@ -27,6 +28,9 @@ impl Pc {
         }
         if port == PCI_ADDRESS_PORT && width == Width::B4 {
             return self.state.pci.read_address();
+        }
+        if is_pci_data(port, width) {
+            return self.read_pci_data(now, port, width);
         }
         if width == Width::B4 && self.state.pci.power_management().decode(port) == Some(PM_TIMER) {
             return self.state.pm.timer(now);
@@ -47,6 +51,7 @@ impl Pc {
             }
             (_, Width::B1) => self.write_byte(now, port, value as u8),
             (PCI_ADDRESS_PORT, Width::B4) => self.state.pci.write_address(value),
+            _ if is_pci_data(port, width) => self.write_pci_data(now, port, width, value),
             (fw_cfg::SELECTOR_PORT, Width::B2) => self.state.fw_cfg.select(value as u16),
             _ if self.write_bar(now, Space::Io, u64::from(port), width, u64::from(value)) => {}
             _ => {
@@ -91,7 +96,7 @@ impl Pc {
             0x511 => self.state.fw_cfg.read(&self.fw_cfg_items),
             GPE_BASE..=0xafe3 => self.state.pm.read_gpe(port - GPE_BASE),
             RESET_PORT => self.state.reset_control,
-            0xcfc..=0xcff => self.state.pci.read_data((port & 3) as u8),
+            0xcfc..=0xcff => self.read_pci_data(now, port, Width::B1) as u8,
             0x3b0..=0x3df if self.state.vga.claims(port) => self.state.vga.read(now, port),
             _ => self.read_elsewhere(now, port),
         }
@@ -139,7 +144,7 @@ impl Pc {
             0x511 => {}
             GPE_BASE..=0xafe3 => self.state.pm.write_gpe(port - GPE_BASE, value),
             RESET_PORT => self.write_reset_control(value),
-            0xcfc..=0xcff => self.write_pci_data(port, value),
+            0xcfc..=0xcff => self.write_pci_data(now, port, Width::B1, u32::from(value)),
             0x3b0..=0x3df if self.state.vga.claims(port) => self.state.vga.write(port, value),
             _ => self.write_elsewhere(now, port, value),
         }
@@ -199,12 +204,17 @@ impl Pc {
         self.state.reset_control = value & 0x0e;
     }
 
-    fn write_pci_data(&mut self, port: u16, value: u8) {
+    fn read_pci_data(&mut self, now: VirtualTime, port: u16, width: Width) -> u32 {
+        let value = self.state.pci.read_data(now, (port & 3) as u8, width);
+        self.after_pci_access();
+        value
+    }
+
+    fn write_pci_data(&mut self, now: VirtualTime, port: u16, width: Width, value: u32) {
         let before = self.state.pci.host_bridge().pam_registers();
-        self.state.pci.write_data((port & 3) as u8, value);
+        self.state.pci.write_data(now, (port & 3) as u8, width, value);
         self.attention |= before != self.state.pci.host_bridge().pam_registers();
-        self.drive_links();
-        self.settle();
+        self.after_pci_access();
     }
 
     /// The A20 gate is one latch that the keyboard controller and port 0x92 both set; who writes last wins.
@@ -245,6 +255,11 @@ impl Pc {
             self.state.unclaimed.ports += 1;
         }
     }
+}
+
+/// Whether an access lies within the PCI configuration data register.
+const fn is_pci_data(port: u16, width: Width) -> bool {
+    port >= PCI_DATA_PORT && port as u64 + width.bytes() <= PCI_DATA_PORT as u64 + 4
 }
 
 /// Ports of devices this board does not have, which every operating system looks for or uses as a delay: DMA controllers

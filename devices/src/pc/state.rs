@@ -63,7 +63,7 @@ impl PcState {
             pm: Pm::default(),
             uarts: Default::default(),
             vga: Vga::text_mode(),
-            pci: PciBus::new(config.firmware),
+            pci: PciBus::new(config),
             fw_cfg: FwCfg::default(),
             a20: true,
             reset_control: 0,
@@ -89,7 +89,7 @@ impl PcState {
         self.hpet = Hpet::default();
         self.pm = Pm::new(now, !firmware);
         self.uarts.iter_mut().for_each(Uart16550::reset);
-        self.pci = PciBus::new(firmware);
+        self.pci = PciBus::new(&self.config);
         self.fw_cfg = FwCfg::default();
         self.a20 = true;
         self.reset_control = 0;

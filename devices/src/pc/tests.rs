@@ -10,7 +10,7 @@ fn at(ns: u64) -> VirtualTime {
 }
 
 fn board(firmware: bool) -> Pc {
-    let mut pc = Pc::new(&PcConfig { memory_bytes: 512 << 20, cpus: 1, firmware });
+    let mut pc = Pc::new(&PcConfig::new(512 << 20, firmware));
     pc.attention();
     pc
 }

@@ -1,9 +1,14 @@
 //! PCI bus 0, reached by configuration mechanism 1 (PCI Local Bus Specification 3.0, 3.2.2.3.2).
 
 use crate::bus::Width;
-use crate::pci::config_space::{ConfigSpace, INTERRUPT_PIN, Space};
+use crate::chips::lapic::InterruptMessage;
+use crate::dma::Masters;
+use crate::output::Output;
+use crate::pc::PcConfig;
+use crate::pci::config_space::{BarKind, ConfigSpace, INTERRUPT_LINE, INTERRUPT_PIN, Space};
+use crate::pci::function::{Function, PciFunction};
 use crate::pci::i440fx::I440fx;
-use crate::pci::piix3::Piix3;
+use crate::pci::piix3::{DEFAULT_ROUTES, Piix3};
 use crate::pci::piix4_pm::Piix4Pm;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
@@ -14,65 +19,10 @@ const HOST_BRIDGE: u8 = 0x00;
 const ISA_BRIDGE: u8 = 0x08;
 /// Device 1 function 3.
 const POWER_MANAGEMENT: u8 = 0x0b;
-
-/// A function on the bus beside the chip set's own. A new kind of device is a new variant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Function {
-    /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
-    #[cfg(test)]
-    Probe(Box<tests::Probe>),
-}
-
-impl Function {
-    /// Its configuration space.
-    #[must_use]
-    pub fn config(&self) -> &ConfigSpace {
-        match *self {
-            #[cfg(test)]
-            Function::Probe(ref probe) => &probe.config,
-        }
-    }
-
-    /// Its configuration space, for the guest to write.
-    pub fn config_mut(&mut self) -> &mut ConfigSpace {
-        match *self {
-            #[cfg(test)]
-            Function::Probe(ref mut probe) => &mut probe.config,
-        }
-    }
-
-    /// Whether it asserts its interrupt pin.
-    #[must_use]
-    pub fn interrupt(&self) -> bool {
-        match *self {
-            #[cfg(test)]
-            Function::Probe(ref probe) => probe.interrupt,
-        }
-    }
-
-    /// The guest reads `width` at `offset` behind base address register `bar`.
-    pub fn read(&mut self, now: VirtualTime, bar: u8, offset: u64, width: Width) -> u64 {
-        let _ = (now, bar, offset, width);
-        match *self {
-            #[cfg(test)]
-            Function::Probe(ref probe) => {
-                probe.registers[usize::from(bar & 1)].wrapping_add(offset) & width.ones()
-            }
-        }
-    }
-
-    /// The guest writes `width` at `offset` behind base address register `bar`.
-    pub fn write(&mut self, now: VirtualTime, bar: u8, offset: u64, width: Width, value: u64) {
-        let _ = (now, bar, offset, width, value);
-        match *self {
-            #[cfg(test)]
-            Function::Probe(ref mut probe) => {
-                probe.registers[usize::from(bar & 1)] = value;
-                probe.interrupt = value & 1 != 0;
-            }
-        }
-    }
-}
+/// Where devices are put on a machine without firmware to do it, from this address on.
+const FIRST_MEMORY: u64 = 0xe000_0000;
+/// As [`FIRST_MEMORY`], for ports.
+const FIRST_PORT: u64 = 0xc000;
 
 /// Device and function number (device in bits 7 to 3), and the function there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,21 +42,51 @@ pub struct PciBus {
 }
 
 impl PciBus {
-    /// The bus after reset.
+    /// The bus after reset, with the devices that `config` names.
     #[must_use]
-    pub fn new(firmware: bool) -> Self {
-        Self {
+    pub fn new(config: &PcConfig) -> Self {
+        let firmware = config.firmware;
+        let mut bus = Self {
             address: 0,
             host_bridge: I440fx::new(firmware),
             isa_bridge: Piix3::new(firmware),
             power_management: Piix4Pm::default(),
             slots: Vec::new(),
+        };
+        for (devfn, function) in config.functions() {
+            bus.plug(devfn, function);
         }
+        if !firmware {
+            bus.assign();
+        }
+        bus
     }
 
     /// Puts a function in a free slot.
     pub fn plug(&mut self, devfn: u8, function: Function) {
         self.slots.push(Slot { devfn, function });
+    }
+
+    /// Gives every function its addresses and interrupt line, as firmware does.
+    pub(crate) fn assign(&mut self) {
+        let (mut memory, mut port) = (FIRST_MEMORY, FIRST_PORT);
+        for slot in &mut self.slots {
+            let config = slot.function.get_mut().config_mut();
+            let bars: Vec<_> = config.bars().collect();
+            for (index, kind, size) in bars {
+                let next = match kind {
+                    BarKind::Io => &mut port,
+                    BarKind::Memory32 | BarKind::Memory64 => &mut memory,
+                };
+                let base = next.next_multiple_of(size);
+                *next = base + size;
+                config.place_bar(index, base);
+            }
+            if let pin @ 1..=4 = config.byte(INTERRUPT_PIN) {
+                let link = link(slot.devfn >> 3, pin);
+                config.set_byte(INTERRUPT_LINE, DEFAULT_ROUTES[usize::from(link)]);
+            }
+        }
     }
 
     /// The host bridge.
@@ -138,17 +118,27 @@ impl PciBus {
         self.address = value & 0x80ff_fffc;
     }
 
-    /// Reads a byte of the configuration data register; `lane` is its port less 0xCFC. Ones if nothing is there.
-    #[must_use]
-    pub fn read_data(&self, lane: u8) -> u8 {
-        self.selected().map_or(0xff, |config| config.byte(self.address as u8 | lane & 3))
+    /// Reads `width` of the configuration data register; `lane` is the port less 0xCFC. Ones if nothing is there.
+    pub fn read_data(&mut self, now: VirtualTime, lane: u8, width: Width) -> u32 {
+        let offset = self.address as u8 | lane & 3;
+        match self.selected() {
+            Some(Selected::ChipSet(config)) => config.read(offset, width),
+            Some(Selected::Function(function)) => function.read_config(now, offset, width),
+            None => width.ones() as u32,
+        }
     }
 
-    /// Writes a byte of the configuration data register.
-    pub fn write_data(&mut self, lane: u8, value: u8) {
+    /// Writes `width` of the configuration data register.
+    pub fn write_data(&mut self, now: VirtualTime, lane: u8, width: Width, value: u32) {
         let offset = self.address as u8 | lane & 3;
-        if let Some(config) = self.selected_mut() {
-            config.write(offset, value);
+        match self.selected() {
+            Some(Selected::ChipSet(config)) => {
+                for (n, byte) in (0..).zip(value.to_le_bytes().into_iter().take(width.bytes() as usize)) {
+                    config.write(offset + n, byte);
+                }
+            }
+            Some(Selected::Function(function)) => function.write_config(now, offset, width, value),
+            None => {}
         }
     }
 
@@ -158,48 +148,65 @@ impl PciBus {
         let asserted = self
             .slots
             .iter()
-            .filter(|slot| slot.function.interrupt() && slot.function.config().intx_enabled());
-        asserted.fold(0, |links, slot| match slot.function.config().byte(INTERRUPT_PIN) {
+            .filter(|slot| slot.function.get().interrupt() && slot.function.get().config().intx_enabled());
+        asserted.fold(0, |links, slot| match slot.function.get().config().byte(INTERRUPT_PIN) {
             pin @ 1..=4 => links | 1 << link(slot.devfn >> 3, pin),
             _ => links,
         })
     }
 
     /// The function that decodes `address`, its base address register, and the offset behind it.
-    pub fn decode(&mut self, space: Space, address: u64) -> Option<(&mut Function, u8, u64)> {
+    pub fn decode(&mut self, space: Space, address: u64) -> Option<(&mut dyn PciFunction, u8, u64)> {
         self.slots.iter_mut().find_map(|slot| {
-            let (bar, offset) = slot.function.config().decode(space, address)?;
-            Some((&mut slot.function, bar, offset))
+            let (bar, offset) = slot.function.get().config().decode(space, address)?;
+            Some((slot.function.get_mut(), bar, offset))
         })
     }
 
-    fn selected_devfn(&self) -> Option<u8> {
-        let enabled = self.address >> 31 != 0;
-        let bus = self.address >> 16 & 0xff;
-        (enabled && bus == 0).then_some((self.address >> 8) as u8)
+    /// When the next function wants [`PciBus::serve`].
+    #[must_use]
+    pub fn service_at(&self) -> Option<VirtualTime> {
+        self.slots.iter().filter_map(|slot| slot.function.get().service_at()).min()
     }
 
-    fn selected(&self) -> Option<&ConfigSpace> {
-        let devfn = self.selected_devfn()?;
-        match devfn {
-            HOST_BRIDGE => Some(&self.host_bridge.config),
-            ISA_BRIDGE => Some(&self.isa_bridge.config),
-            POWER_MANAGEMENT => Some(&self.power_management.config),
-            _ => self.slots.iter().find(|slot| slot.devfn == devfn).map(|slot| slot.function.config()),
-        }
-    }
-
-    fn selected_mut(&mut self) -> Option<&mut ConfigSpace> {
-        let devfn = self.selected_devfn()?;
-        match devfn {
-            HOST_BRIDGE => Some(&mut self.host_bridge.config),
-            ISA_BRIDGE => Some(&mut self.isa_bridge.config),
-            POWER_MANAGEMENT => Some(&mut self.power_management.config),
-            _ => {
-                self.slots.iter_mut().find(|slot| slot.devfn == devfn).map(|slot| slot.function.config_mut())
+    /// Lets every function do the work that is due.
+    pub fn serve(&mut self, now: VirtualTime, masters: &mut Masters<'_>, outputs: &mut Vec<Output>) {
+        for slot in &mut self.slots {
+            let function = slot.function.get_mut();
+            if function.service_at().is_some_and(|at| at <= now) {
+                function.serve(now, masters, outputs);
             }
         }
     }
+
+    /// The next message that a function has sent to a local APIC, once.
+    pub fn take_message(&mut self) -> Option<InterruptMessage> {
+        self.slots.iter_mut().find_map(|slot| slot.function.get_mut().take_message())
+    }
+
+    fn selected(&mut self) -> Option<Selected<'_>> {
+        let enabled = self.address >> 31 != 0;
+        let bus = self.address >> 16 & 0xff;
+        let devfn = (self.address >> 8) as u8;
+        if !enabled || bus != 0 {
+            return None;
+        }
+        match devfn {
+            HOST_BRIDGE => Some(Selected::ChipSet(&mut self.host_bridge.config)),
+            ISA_BRIDGE => Some(Selected::ChipSet(&mut self.isa_bridge.config)),
+            POWER_MANAGEMENT => Some(Selected::ChipSet(&mut self.power_management.config)),
+            _ => {
+                let slot = self.slots.iter_mut().find(|slot| slot.devfn == devfn)?;
+                Some(Selected::Function(slot.function.get_mut()))
+            }
+        }
+    }
+}
+
+/// What a configuration address names.
+enum Selected<'a> {
+    ChipSet(&'a mut ConfigSpace),
+    Function(&'a mut dyn PciFunction),
 }
 
 /// The link that pin 1 to 4 (INTA# to INTD#) of a device is wired to. The ACPI tables say the same.
@@ -212,6 +219,10 @@ pub const fn link(device: u8, pin: u8) -> u8 {
 pub(crate) mod tests {
     use super::*;
     use crate::pci::config_space::{BarKind, Identity};
+
+    fn bus() -> PciBus {
+        PciBus::new(&PcConfig::new(64 << 20, true))
+    }
 
     /// A device with two registers and an interrupt that follows the lowest bit written last.
     #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -235,14 +246,40 @@ pub(crate) mod tests {
         Function::Probe(Box::new(Probe { config, registers: [0; 2], interrupt: false }))
     }
 
+    impl PciFunction for Probe {
+        fn config(&self) -> &ConfigSpace {
+            &self.config
+        }
+
+        fn config_mut(&mut self) -> &mut ConfigSpace {
+            &mut self.config
+        }
+
+        fn interrupt(&self) -> bool {
+            self.interrupt
+        }
+
+        fn read(&mut self, _now: VirtualTime, bar: u8, offset: u64, width: Width) -> u64 {
+            self.registers[usize::from(bar & 1)].wrapping_add(offset) & width.ones()
+        }
+
+        fn write(&mut self, _now: VirtualTime, bar: u8, _offset: u64, _width: Width, value: u64) {
+            self.registers[usize::from(bar & 1)] = value;
+            self.interrupt = value & 1 != 0;
+        }
+    }
+
     fn read32(bus: &mut PciBus, address: u32) -> u32 {
         bus.write_address(address);
-        u32::from_le_bytes([0, 1, 2, 3].map(|lane| bus.read_data(lane)))
+        let bytes = [0, 1, 2, 3].map(|lane| bus.read_data(VirtualTime::ZERO, lane, Width::B1) as u8);
+        let whole = bus.read_data(VirtualTime::ZERO, 0, Width::B4);
+        assert_eq!(whole, u32::from_le_bytes(bytes));
+        whole
     }
 
     #[test]
     fn the_chip_set_answers_and_empty_slots_do_not() {
-        let mut bus = PciBus::new(true);
+        let mut bus = bus();
         assert_eq!(read32(&mut bus, 0x8000_0000), 0x1237_8086);
         assert_eq!(read32(&mut bus, 0x8000_0800), 0x7000_8086);
         assert_eq!(read32(&mut bus, 0x8000_0b00), 0x7113_8086);
@@ -256,12 +293,25 @@ pub(crate) mod tests {
     fn interrupt_pins_rotate_over_the_links() {
         assert_eq!([1, 2, 3, 4].map(|device| link(device, 1)), [0, 1, 2, 3]);
         assert_eq!([1, 2, 3, 4].map(|pin| link(5, pin)), [0, 1, 2, 3]);
-        let mut bus = PciBus::new(true);
+        let mut bus = bus();
         bus.plug(3 << 3, probe());
         assert_eq!(bus.links(), 0);
-        bus.slots[0].function.write(VirtualTime::ZERO, 0, 0, Width::B4, 1);
+        bus.slots[0].function.get_mut().write(VirtualTime::ZERO, 0, 0, Width::B4, 1);
         assert_eq!(bus.links(), 0b0100);
-        bus.slots[0].function.config_mut().write(5, 4);
+        bus.slots[0].function.get_mut().config_mut().write(5, 4);
         assert_eq!(bus.links(), 0, "interrupt disable");
+    }
+
+    #[test]
+    fn without_firmware_functions_have_addresses_and_an_interrupt_line() {
+        let mut bus = bus();
+        bus.plug(3 << 3, probe());
+        bus.plug(4 << 3, probe());
+        bus.assign();
+        assert_eq!(read32(&mut bus, 0x8000_1810), 0xe000_0000);
+        assert_eq!(read32(&mut bus, 0x8000_2010), 0xe000_1000);
+        assert_eq!(read32(&mut bus, 0x8000_2014), 0xc011);
+        assert_eq!(read32(&mut bus, 0x8000_203c), 0x10b);
+        assert!(bus.decode(Space::Memory, 0xe000_1004).is_some());
     }
 }

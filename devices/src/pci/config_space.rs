@@ -1,5 +1,6 @@
 //! The 256 bytes of a function's configuration space (PCI Local Bus Specification 3.0, chapter 6).
 
+use crate::bus::Width;
 use crate::bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -7,6 +8,12 @@ use serde::{Deserialize, Serialize};
 pub const COMMAND: u8 = 0x04;
 /// Offset of the first base address register.
 pub const BAR0: u8 = 0x10;
+/// Offset of the pointer to the first capability.
+const CAPABILITIES: u8 = 0x34;
+/// There are capabilities; in the status register.
+const STATUS_CAPABILITIES: u8 = 0x10;
+/// Offset of the status register.
+const STATUS: u8 = 0x06;
 /// Offset of the interrupt line register.
 pub const INTERRUPT_LINE: u8 = 0x3c;
 /// Offset of the interrupt pin register.
@@ -105,6 +112,42 @@ impl ConfigSpace {
         let masks = mask.to_le_bytes();
         self.allow(offset, if kind == BarKind::Memory64 { &masks } else { &masks[..4] });
         self.bars.push(Bar { index, kind, size });
+    }
+
+    /// Adds a capability (6.7) at `offset`: its number, the pointer to the next, and then `body`.
+    pub fn add_capability(&mut self, offset: u8, id: u8, body: &[u8]) {
+        let next = self.byte(CAPABILITIES);
+        let at = usize::from(offset);
+        self.bytes[at..at + 2].copy_from_slice(&[id, next]);
+        self.bytes[at + 2..][..body.len()].copy_from_slice(body);
+        self.set_byte(CAPABILITIES, offset);
+        self.set_byte(STATUS, self.byte(STATUS) | STATUS_CAPABILITIES);
+    }
+
+    /// The base address registers: index, kind and size.
+    pub fn bars(&self) -> impl Iterator<Item = (u8, BarKind, u64)> + '_ {
+        self.bars.iter().map(|bar| (bar.index, bar.kind, bar.size))
+    }
+
+    /// Puts a base address register at `base`, a multiple of its size, and lets the function answer there.
+    pub fn place_bar(&mut self, index: u8, base: u64) {
+        let Some(bar) = self.bars.iter().find(|bar| bar.index == index) else { return };
+        let (len, enable) = match bar.kind {
+            BarKind::Io => (4, COMMAND_IO),
+            BarKind::Memory32 => (4, COMMAND_MEMORY),
+            BarKind::Memory64 => (8, COMMAND_MEMORY),
+        };
+        for (n, byte) in (0..).zip(base.to_le_bytes().into_iter().take(len)) {
+            self.write(BAR0 + index * 4 + n, byte);
+        }
+        self.set_byte(COMMAND, self.byte(COMMAND) | enable);
+    }
+
+    /// `width` from `offset` on, at most to the end of the double word.
+    #[must_use]
+    pub fn read(&self, offset: u8, width: Width) -> u32 {
+        let bytes = (0..width.bytes().min(4) as u8).map_while(|n| offset.checked_add(n));
+        (0..).zip(bytes).fold(0, |value, (n, at)| value | u32::from(self.byte(at)) << (8 * n))
     }
 
     /// One byte.

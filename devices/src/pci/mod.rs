@@ -2,9 +2,12 @@
 
 pub mod bus;
 pub mod config_space;
+pub mod function;
 pub mod i440fx;
+pub mod msix;
 pub mod piix3;
 pub mod piix4_pm;
 
-pub use bus::{Function, PciBus};
+pub use bus::PciBus;
 pub use config_space::{BarKind, ConfigSpace, Space};
+pub use function::{Function, PciFunction};

@@ -30,7 +30,7 @@ pub fn machine(guest: &Guest, engine: TcgEngine) -> PcMachine {
         modules: Vec::new(),
     };
     let mib = if guest.memory_mib == 0 { 512 } else { guest.memory_mib };
-    let config = PcConfig { memory_bytes: u64::from(mib) << 20, cpus: 1, firmware: guest.bios.is_some() };
+    let config = PcConfig::new(u64::from(mib) << 20, guest.bios.is_some());
     PcMachine::with_engine(&config, &source, engine).unwrap()
 }
 

@@ -132,6 +132,13 @@ pub trait Accelerator {
     /// Overwrites RAM at physical address `addr`, as many bytes as there are; code made from it goes. Returns how many.
     fn write_physical(&mut self, addr: u64, bytes: &[u8]) -> usize;
 
+    /// As [`Accelerator::read_physical`], by a device between two instructions: an observer who watches the bytes is told.
+    fn dma_read(&mut self, addr: u64, bytes: &mut [u8]) -> usize;
+
+    /// As [`Accelerator::write_physical`], by a device between two instructions: the bytes count as written though they are
+    /// the same, and an observer who watches them is told.
+    fn dma_write(&mut self, addr: u64, bytes: &[u8]) -> usize;
+
     /// As [`Accelerator::write_physical`] at linear address `addr`, whatever its rights.
     fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize;
 

@@ -63,6 +63,15 @@ impl<B: Backend<Cpu>> TcgAccelerator<B> {
         event(cpu);
         cpu.core.observer.delivered();
     }
+
+    /// Tells the observer that a device has accessed `len` bytes at `addr` between two instructions.
+    fn note_dma(&mut self, addr: u64, len: usize, write: bool) {
+        if self.engine.cpu.core.observer.watches() && len > 0 {
+            self.deliver(|cpu| {
+                cpu.core.observer.note(cpu.core.count, None, addr, len as u64, write);
+            });
+        }
+    }
 }
 
 /// Does the `len` bytes from `addr` on page by page, until a piece is not done whole. `each` gets a piece's address and where
@@ -223,6 +232,21 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
             phys.set_bytes(page, (at % 4096) as usize, &bytes[piece.clone()]);
             piece.len()
         })
+    }
+
+    fn dma_read(&mut self, addr: u64, bytes: &mut [u8]) -> usize {
+        let done = self.read_physical(addr, bytes);
+        self.note_dma(addr, done, false);
+        done
+    }
+
+    fn dma_write(&mut self, addr: u64, bytes: &[u8]) -> usize {
+        let phys = &mut self.engine.cpu.core.phys;
+        let done = page_pieces(addr, bytes.len(), |at, piece| {
+            if phys.store(at, &bytes[piece.clone()]) { piece.len() } else { 0 }
+        });
+        self.note_dma(addr, done, true);
+        done
     }
 
     fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize {

@@ -150,7 +150,7 @@ impl LiveSession {
     fn open(args: &MachineArgs) -> anyhow::Result<Self> {
         args.check()?;
         let source = boot::read(args)?;
-        let pc = PcConfig { memory_bytes: args.memory, cpus: args.cpus, firmware: source.bios.is_some() };
+        let pc = PcConfig { cpus: args.cpus, ..PcConfig::new(args.memory, source.bios.is_some()) };
         let setup = Setup { pc, source };
         let mut machine = build(&setup, args)?;
         if args.stats {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     accel::{TcgEngine, tcg},
+    disk::Disks,
     loader::{self, EntryMode, EntryState, FIRMWARE_SHADOW, LoadError, firmware_window},
     memory::{GuestMemory, MemoryError},
 };
@@ -64,6 +65,7 @@ impl PcMachine {
         let mut machine = PcMachine {
             accel: tcg(phys, engine).map_err(BuildError::Engine)?,
             board: Pc::new(config),
+            disks: Disks::default(),
             clock: Clock::default(),
             nmi: false,
             ended: None,

@@ -5,6 +5,7 @@ mod bus;
 mod clock;
 mod describe;
 mod digest;
+mod dma;
 mod inspect;
 mod observe;
 mod session;
@@ -14,7 +15,10 @@ mod trace;
 pub use build::BuildError;
 pub use clock::NS_PER_INSTRUCTION;
 
-use crate::accel::{Accelerator, Stop as CpuStop};
+use crate::{
+    accel::{Accelerator, Stop as CpuStop},
+    disk::Disks,
+};
 use bus::BoardBus;
 use clock::Clock;
 pub use describe::describe;
@@ -36,6 +40,7 @@ pub use trace::Trace;
 pub struct PcMachine {
     accel: Box<dyn Accelerator>,
     board: Pc,
+    disks: Disks,
     clock: Clock,
     /// An NMI that the CPU has not taken yet.
     nmi: bool,
@@ -177,6 +182,7 @@ impl PcMachine {
     fn settle(&mut self) {
         let now = self.time();
         self.board.advance(now);
+        self.serve_masters(now);
         self.collect_outputs();
         self.follow_chipset();
         self.nmi |= self.board.take_nmi();

@@ -15,7 +15,7 @@ fn kernel(bytes: Vec<u8>) -> BootSource {
 }
 
 fn board(memory: &GuestMemory, source: &BootSource) -> PcConfig {
-    PcConfig { memory_bytes: memory.ram_size(), cpus: 1, firmware: source.bios.is_some() }
+    PcConfig::new(memory.ram_size(), source.bios.is_some())
 }
 
 fn try_load(source: &BootSource) -> Result<(GuestMemory, EntryState), LoadError> {

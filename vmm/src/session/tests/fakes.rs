@@ -16,7 +16,7 @@ use crate::session::{FullPorts, Host, Machine, Polled, Setup};
 
 pub(super) fn setup() -> Setup {
     Setup {
-        pc: PcConfig { memory_bytes: 1 << 20, cpus: 1, firmware: false },
+        pc: PcConfig::new(1 << 20, false),
         source: BootSource {
             kernel: Some(vec![1, 2, 3]),
             initrd: Some(vec![4; 100]),
