@@ -16,6 +16,7 @@ pub mod key;
 pub mod output;
 pub mod pc;
 pub mod pci;
+pub mod vga;
 
 pub use bus::Width;
 pub use input::Input;

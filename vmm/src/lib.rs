@@ -12,6 +12,7 @@ pub mod loader;
 pub mod machine;
 pub mod memory;
 pub mod monitor;
+pub mod picture;
 pub mod session;
 
 /// Writes a line to standard error as `eprintln!` does, but does not panic when nobody reads it any more, so that a

@@ -17,4 +17,3 @@ pub mod pm;
 pub mod rtc_calendar;
 pub mod ticks;
 pub mod uart16550;
-pub mod vga;

@@ -27,7 +27,7 @@ impl Pc {
         }
         if VGA_WINDOW.contains(&address) {
             let offset = address - VGA_WINDOW.start;
-            let byte = |n| u64::from(self.state.vga.read_memory(offset + n)) << (8 * n);
+            let mut byte = |n| u64::from(self.state.vga.read_memory(offset + n)) << (8 * n);
             return (0..width.bytes()).fold(0, |value, n| value | byte(n));
         }
         if let Some(value) = self.read_bar(now, Space::Memory, address, width) {

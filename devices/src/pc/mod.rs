@@ -18,6 +18,7 @@ use crate::dma::Masters;
 use crate::fw_cfg::FwCfgItems;
 use crate::input::Input;
 use crate::output::Output;
+use crate::vga::{self, Frame, VideoMemory};
 use rrvmm_replay::{Admitted, VirtualTime};
 use serde::{Deserialize, Serialize};
 
@@ -253,6 +254,12 @@ impl Pc {
         self.state.lapic.advance(now);
         self.state.lapic.set_tpr(value);
         self.settle_interrupts();
+    }
+
+    /// What the screen shows; `memory` is the linear frame buffer.
+    #[must_use]
+    pub fn frame(&self, memory: &(impl VideoMemory + ?Sized)) -> Frame {
+        vga::frame(&self.state.vga, memory)
     }
 
     /// Accesses that no device claimed, since power-on.

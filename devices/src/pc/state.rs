@@ -9,10 +9,10 @@ use crate::chips::pic8259::Pic8259;
 use crate::chips::pit8254::Pit8254;
 use crate::chips::pm::Pm;
 use crate::chips::uart16550::Uart16550;
-use crate::chips::vga::Vga;
 use crate::fw_cfg::FwCfg;
 use crate::pc::{PcConfig, Unclaimed};
 use crate::pci::PciBus;
+use crate::vga::Vga;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,7 @@ impl PcState {
         self.pm = Pm::new(now, !firmware);
         self.uarts.iter_mut().for_each(Uart16550::reset);
         self.pci = PciBus::new(&self.config);
+        self.vga.reset();
         self.fw_cfg = FwCfg::default();
         self.a20 = true;
         self.reset_control = 0;

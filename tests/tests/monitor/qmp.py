@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import sys
+import tempfile
 
 from qemu.qmp import ExecuteError, QMPClient
 
@@ -68,7 +70,16 @@ async def main(path, prompt):
     assert await refused(qmp, "replay-seek", {"icount": 2**63}) == "GenericError"
     assert await refused(qmp, "replay-seek", {"icount": -1}) == "GenericError"
     assert await refused(qmp, "replay-seek") == "GenericError"
-    assert await refused(qmp, "screendump", {"filename": "x"}) == "GenericError"
+    assert await refused(qmp, "screendump", {"filename": "/no/such/folder/x"}) == "GenericError"
+    assert await refused(qmp, "screendump", {"filename": "x", "format": "gif"}) == "GenericError"
+    with tempfile.TemporaryDirectory() as folder:
+        picture = os.path.join(folder, "screen")
+        await qmp.execute("screendump", {"filename": picture})
+        with open(picture, "rb") as file:
+            assert file.read().startswith(b"P6\n720 400\n255\n")
+        await qmp.execute("screendump", {"filename": picture, "format": "png"})
+        with open(picture, "rb") as file:
+            assert file.read(8) == b"\x89PNG\r\n\x1a\n"
     assert await refused(qmp, "device_add") == "CommandNotFound"
     await qmp.execute("quit")
     # As with QEMU, who hangs up first is not said.

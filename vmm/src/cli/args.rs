@@ -43,6 +43,8 @@ pub(super) enum Command {
     FirstRead(FirstReadArgs),
     /// List every execution of an instruction, or every access to an address
     Hits(HitsArgs),
+    /// Write a picture of the screen as it was at a position
+    Screenshot(ScreenshotArgs),
     /// Find the first instruction after which two runs differ
     Diff(DiffArgs),
     /// Record, replay and go back in a built-in guest: no files needed
@@ -228,6 +230,26 @@ pub(super) struct HitsArgs {
     /// Last position
     #[arg(long, value_name = "POSITION", value_parser = position)]
     pub to: Option<Position>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ScreenshotArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// When [default: at the end]
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub at: Option<Position>,
+    /// The picture to make: .png or .ppm
+    #[arg(short, long, value_name = "X.png")]
+    pub output: PathBuf,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
 }
 
 #[derive(Debug, Args)]

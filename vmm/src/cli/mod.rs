@@ -15,6 +15,7 @@ mod progress;
 mod queries;
 mod replay;
 mod report;
+mod screenshot;
 mod status;
 mod values;
 mod verify;
@@ -67,6 +68,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::LastWrite(args) => queries::last_write(&args),
         Command::FirstRead(args) => queries::first_read(&args),
         Command::Hits(args) => queries::hits(&args),
+        Command::Screenshot(args) => screenshot::screenshot(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),
     }

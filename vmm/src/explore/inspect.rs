@@ -1,5 +1,6 @@
 //! What is there: registers, memory, the next instruction.
 
+use rrvmm_devices::vga::Frame;
 use rrvmm_replay::MachineDigest;
 use rrvmm_tcg::stops::Space;
 use rrvmm_tcg::x86::State;
@@ -18,6 +19,12 @@ impl Explorer {
     #[must_use]
     pub fn task_priority(&self) -> u8 {
         self.machine().task_priority()
+    }
+
+    /// What the screen shows.
+    #[must_use]
+    pub fn frame(&self) -> Frame {
+        self.machine().frame()
     }
 
     /// The next instruction: address, disassembly, bytes.

@@ -8,6 +8,7 @@ mod digest;
 mod dma;
 mod inspect;
 mod observe;
+mod screen;
 mod session;
 mod snapshot;
 mod trace;

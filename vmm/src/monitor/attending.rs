@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rrvmm_devices::vga::Frame;
 use rrvmm_replay::{EndReason, JournalReader, Position, Steppable as _};
 
 use super::events::Events;
@@ -157,6 +158,10 @@ impl Subject for Attending {
             let line = |(name, value): &(String, String)| format!("{name:<12}{value}\n");
             machine.registers().iter().map(line).collect()
         })
+    }
+
+    fn frame(&self) -> Result<Frame, Refused> {
+        self.ask(|machine, _| machine.frame())
     }
 
     fn checkpoint(&self) -> Result<String, Refused> {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::human::{self, Said};
 use super::qmp::{self, Arguments, Fault, Request};
 use super::subject::Subject;
+use crate::picture::{Format, UnknownFormat};
 
 /// The command with which a client begins.
 pub(super) const NEGOTIATE: &str = "qmp_capabilities";
@@ -43,10 +44,7 @@ const COMMANDS: &[(&str, Command)] = &[
         nothing(subject.stop_at(Some(at))?)
     }),
     ("replay-delete-break", |subject, _| nothing(subject.stop_at(None)?)),
-    ("screendump", |_, arguments| {
-        arguments.text("filename")?;
-        Err(Fault::Generic(human::NO_SCREEN.to_owned()))
-    }),
+    ("screendump", screendump),
     ("human-monitor-command", human_monitor_command),
     ("rrvmm-live", |subject, arguments| {
         let output = match arguments.any("filename") {
@@ -106,6 +104,19 @@ fn query_replay(subject: &dyn Subject, _: &mut Arguments) -> Result<Done, Fault>
         answer["filename"] = recording.to_string_lossy().into();
     }
     value(answer)
+}
+
+fn screendump(subject: &dyn Subject, arguments: &mut Arguments) -> Result<Done, Fault> {
+    let file = PathBuf::from(arguments.text("filename")?);
+    // As QMP has it: PPM unless said otherwise, whatever the file's name is.
+    let format = match arguments.any("format") {
+        None => Format::Ppm,
+        Some(Value::String(name)) => {
+            name.parse().map_err(|error: UnknownFormat| Fault::Generic(error.to_string()))?
+        }
+        Some(_) => return Err(Fault::Generic("argument 'format' must be a string".to_owned())),
+    };
+    nothing(human::screendump(subject, &file, format)?)
 }
 
 fn query_cpus_fast(_: &dyn Subject, _: &mut Arguments) -> Result<Done, Fault> {

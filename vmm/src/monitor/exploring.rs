@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rrvmm_devices::vga::Frame;
 use rrvmm_replay::Position;
 use rrvmm_tcg::stops::Stops;
 
@@ -238,6 +239,10 @@ impl Subject for Exploring {
 
     fn registers(&self) -> Result<String, Refused> {
         self.command("registers")
+    }
+
+    fn frame(&self) -> Result<Frame, Refused> {
+        self.ask(|explorer| explorer.frame())
     }
 
     fn checkpoint(&self) -> Result<String, Refused> {

@@ -1,15 +1,13 @@
 //! The commands for people, by QEMU's names where QEMU has them.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rrvmm_replay::Position;
 
 use super::subject::{EventFilter, Mode, Place, Refused, Subject};
 use crate::explore::parse_position;
-
-/// What a screendump comes to.
-pub(super) const NO_SCREEN: &str = "this machine has no screen yet; its consoles are serial ports";
+use crate::picture::{self, Format, UnknownFormat};
 
 /// Most events listed unless the user says otherwise.
 const EVENTS: usize = 1000;
@@ -23,6 +21,8 @@ replay_break POSITION       stop there when the machine runs there, past or futu
 replay_delete_break         no longer
 stop, cont                  stop the machine, let it run on
 info registers|status|replay
+screendump [-f png|ppm] FILE
+                            a picture of the screen; PPM unless the name ends in .png
 checkpoint                  keep what there is now: going back here is quick, a recording is safe up to here
 live [NEW.rrvm]             go on from here with inputs of the host; recorded into a new file if given
 quit                        end the session
@@ -61,11 +61,25 @@ pub(super) fn execute(subject: &dyn Subject, line: &str) -> Result<Said, Refused
         ["checkpoint"] => Said::Text(subject.checkpoint()?),
         ["live"] => Said::Text(subject.live(None)?),
         ["live", output] => Said::Text(subject.live(Some(PathBuf::from(output)))?),
-        ["screendump", ..] => return Err(Refused(NO_SCREEN.to_owned())),
+        ["screendump", file] => {
+            let file = Path::new(file);
+            silent(screendump(subject, file, Format::of(file).unwrap_or(Format::Ppm))?)
+        }
+        ["screendump", "-f", format, file] => {
+            let format = format.parse().map_err(|error: UnknownFormat| Refused(error.to_string()))?;
+            silent(screendump(subject, Path::new(file), format)?)
+        }
+        ["screendump", ..] => return Err(Refused("write: screendump [-f png|ppm] FILE".to_owned())),
         ["replay_seek" | "replay_break", ..] => return Err(Refused(format!("write: {} POSITION", words[0]))),
         ["info", ..] => return Err(Refused("write: info registers, info status or info replay".to_owned())),
         _ => Said::Text(subject.command(line)?),
     })
+}
+
+/// Writes what the screen shows into `file`.
+pub(super) fn screendump(subject: &dyn Subject, file: &Path, format: Format) -> Result<(), Refused> {
+    let frame = subject.frame()?;
+    picture::write(&frame, file, format).map_err(|error| Refused::because(&error))
 }
 
 fn describe(place: &Place) -> String {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rrvmm_devices::vga::Frame;
 use rrvmm_replay::Position;
 
 use crate::session::Event;
@@ -155,6 +156,12 @@ pub trait Subject: Send + Sync {
     /// # Errors
     /// The session is over.
     fn registers(&self) -> Result<String, Refused>;
+
+    /// What the screen shows.
+    ///
+    /// # Errors
+    /// The session is over.
+    fn frame(&self) -> Result<Frame, Refused>;
 
     /// Keeps what there is at this moment, and says what that was.
     ///

@@ -184,7 +184,15 @@ fn people_have_their_words() {
     assert_eq!(ask("checkpoint").unwrap(), "checkpoint at position 1234567\n");
     assert!(ask("help").unwrap().contains("replay_seek"));
     assert!(ask("x/4xb 0x100000").unwrap().contains("100000"));
-    for wrong in ["nonsense", "replay_seek", "replay_seek x", "info x", "replay_events --x", "screendump a"] {
+    for wrong in [
+        "nonsense",
+        "replay_seek",
+        "replay_seek x",
+        "info x",
+        "replay_events --x",
+        "screendump",
+        "screendump -f gif a",
+    ] {
         assert!(matches!(ask(wrong), Err(AskError::Refused(_))), "{wrong}");
     }
     // Written to where nobody may: the machine is where it was.

@@ -1,0 +1,67 @@
+//! What the screen shows, drawn from the adapter's state alone: the same state gives the same frame, always.
+
+use crate::vga::{PALETTE_SHOWN, Vga, linear, planar, text, timing};
+
+/// A picture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Pixels of a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Red, green and blue of each pixel, line by line from the top.
+    pub rgb: Vec<u8>,
+}
+
+impl Frame {
+    /// A black picture.
+    #[must_use]
+    pub fn black(width: u32, height: u32) -> Self {
+        Self { width, height, rgb: vec![0; width as usize * height as usize * 3] }
+    }
+
+    /// The pixels of line `y`.
+    ///
+    /// # Panics
+    /// When there is no such line.
+    pub(super) fn line(&mut self, y: u32) -> &mut [[u8; 3]] {
+        let len = self.width as usize * 3;
+        self.rgb[y as usize * len..][..len].as_chunks_mut().0
+    }
+}
+
+/// The linear frame buffer, which the machine keeps.
+pub trait VideoMemory {
+    /// Fills `bytes` from byte `offset` on; zeros where nothing is.
+    fn read(&self, offset: usize, bytes: &mut [u8]);
+}
+
+impl VideoMemory for [u8] {
+    fn read(&self, offset: usize, bytes: &mut [u8]) {
+        bytes.fill(0);
+        let there = self.get(offset..).unwrap_or_default();
+        let len = there.len().min(bytes.len());
+        bytes[..len].copy_from_slice(&there[..len]);
+    }
+}
+
+/// What the screen shows. Cursors and characters that blink are in their shown phase.
+#[must_use]
+pub fn frame(vga: &Vga, memory: &(impl VideoMemory + ?Sized)) -> Frame {
+    let is_blank = vga.attribute.0 & PALETTE_SHOWN == 0 || vga.sequencer.registers[1] & 0x20 != 0;
+    if let Some(layout) = vga.vbe.layout() {
+        return if is_blank {
+            Frame::black(layout.width, layout.height)
+        } else {
+            linear::draw(vga, layout, memory)
+        };
+    }
+    let timing = timing::Timing::of(vga);
+    if is_blank {
+        Frame::black(timing.width(), timing.height)
+    } else if vga.graphics.registers[6] & 1 != 0 {
+        planar::draw(vga, timing)
+    } else {
+        text::draw(vga, timing)
+    }
+}
