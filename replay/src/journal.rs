@@ -5,6 +5,7 @@
 //! in them is believed, and the events against each other (no gap in their numbers, no step back in time).
 
 mod attachment;
+mod blocks;
 mod chunk;
 mod entry;
 mod error;
@@ -15,6 +16,9 @@ mod scan;
 mod writer;
 
 pub use attachment::Attachment;
+pub use blocks::{
+    BLOCK_SIZE, BLOCKS_LIMIT, Blob, Block, BlockRun, BlockTotals, Blocks, CHANNEL_DISK, Contents, EMPTY_LIMIT,
+};
 pub use entry::{Body, Entry};
 pub use error::JournalError;
 pub use manifest::{AttachmentInfo, Manifest};

@@ -19,7 +19,7 @@ use crate::end::EndReason;
 use crate::journal::{Cut, JournalError};
 use crate::time::{Position, Stamp, VirtualTime};
 
-pub use recorder::{DigestSchedule, Recorder};
+pub use recorder::{DigestSchedule, FirstReads, Recorder};
 pub use replayer::{Replayer, Rewind};
 pub use unrecorded::Unrecorded;
 

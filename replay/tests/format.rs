@@ -1,6 +1,6 @@
 //! docs/recording-format.md says what the code does.
 
-use rrvmm_replay::journal::{self, AttachmentInfo};
+use rrvmm_replay::journal::{self, AttachmentInfo, Blob, Contents};
 use rrvmm_replay::{Digest, EndReason, Manifest, Part};
 
 const PAGE: &str = include_str!("../../docs/recording-format.md");
@@ -25,9 +25,11 @@ fn the_page_names_channels_keys_and_parts() {
         journal::CHANNEL_MANIFEST,
         journal::CHANNEL_DIGEST,
         journal::CHANNEL_END,
+        "disk0",
     ] {
         documented(name);
     }
+    assert_eq!(journal::CHANNEL_DISK, "disk");
     for part in Part::ALL {
         documented(&part.to_string());
     }
@@ -76,6 +78,27 @@ fn the_page_lists_the_ends_in_their_order() {
         let at = list[from..].find(&format!("`{name}`"));
         from += at.unwrap_or_else(|| panic!("`{name}` is missing or out of order"));
     }
+}
+
+#[test]
+fn the_page_lists_what_is_known_of_disk_blocks() {
+    let list = &PAGE[PAGE.find("### Disks").unwrap()..];
+    let all = [
+        ("zeros", Contents::Zeros(1)),
+        ("bytes", Contents::Bytes(Blob(vec![0; journal::BLOCK_SIZE]))),
+        ("hashes", Contents::Hashes(vec![Digest::default()])),
+        ("unreadable", Contents::Unreadable(1)),
+    ];
+    let mut from = 0;
+    for (number, (name, contents)) in all.into_iter().enumerate() {
+        assert_eq!(usize::from(rrvmm_replay::codec::to_bytes(&contents).unwrap()[0]), number);
+        from += list[from..].find(&format!("\n| {name} |")).unwrap_or_else(|| panic!("{name}")) + 1;
+    }
+    assert!(list.contains(&format!("at most {} blocks", journal::BLOCKS_LIMIT)));
+    assert!(
+        list.contains(&format!("blocks of {} bytes", journal::BLOCK_SIZE))
+            || PAGE.contains("blocks of 4096 bytes")
+    );
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub mod loader;
 pub mod machine;
 pub mod memory;
 pub mod monitor;
+pub mod pages;
 pub mod picture;
 pub mod session;
 

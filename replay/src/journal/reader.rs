@@ -1,12 +1,14 @@
 use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mcap::records::Record;
 
 use super::attachment::Span;
+use super::blocks::{BlockTotals, Blocks, Index};
 use super::chunk::ChunkReader;
 use super::frame::{self, Frame, Framed, op};
-use super::scan::{self, ChunkSpan, Known};
+use super::scan::{self, ChunkSpan, Found, Known};
 use super::{
     Entry, FORMAT_VERSION, JournalError, MANIFEST_LIMIT, METADATA_MANIFEST, METADATA_NAME, METADATA_VERSION,
     Manifest, PROFILE, Summary,
@@ -15,11 +17,12 @@ use crate::digest::Digest;
 
 /// Reads a recording: its manifest, its attachments, and its entries one chunk at a time.
 pub struct JournalReader<R> {
-    source: R,
+    source: Arc<Mutex<R>>,
     version: u32,
     manifest: Manifest,
     attachments: Vec<Span>,
-    chunks: Vec<ChunkSpan>,
+    chunks: Arc<Vec<ChunkSpan>>,
+    blocks: Arc<Index>,
     known: Known,
     chunk_reader: ChunkReader,
     /// Index of the chunk after the one in `pending`.
@@ -51,11 +54,12 @@ impl<R: Read + Seek> JournalReader<R> {
             }
         }
         Ok(Self {
-            source,
+            source: Arc::new(Mutex::new(source)),
             version,
             manifest,
             attachments: scan.attachments,
-            chunks: scan.chunks,
+            chunks: Arc::new(scan.chunks),
+            blocks: Arc::new(scan.blocks),
             known: scan.known,
             chunk_reader: scan.reader,
             next_chunk: 0,
@@ -81,7 +85,8 @@ impl<R: Read + Seek> JournalReader<R> {
     /// Names of the sources that the recording has channels for.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         let own = [super::CHANNEL_MANIFEST, super::CHANNEL_DIGEST, super::CHANNEL_END];
-        self.known.channels.values().map(String::as_str).filter(move |name| !own.contains(name))
+        let names = self.known.channels.values().map(String::as_str);
+        names.filter(move |name| !own.contains(name) && super::blocks::disk_of(name).is_none())
     }
 
     /// The bytes of an attachment, checked against the manifest; none if the manifest lists no such file.
@@ -94,11 +99,23 @@ impl<R: Read + Seek> JournalReader<R> {
         };
         let span = self.attachments.iter().find(|span| span.name == name && span.length == info.length);
         let Some(span) = span else { return Err(attachment_error(name, "it is not there whole")) };
-        let data = frame::read_at(&mut self.source, span.offset, span.length).map_err(JournalError::Read)?;
+        let data =
+            frame::read_at(&mut *self.source(), span.offset, span.length).map_err(JournalError::Read)?;
         if Digest::of(&data) != info.digest {
             return Err(attachment_error(name, "its bytes have changed"));
         }
         Ok(Some(data))
+    }
+
+    /// The disks' blocks in it.
+    pub fn blocks(&self) -> Blocks<R> {
+        let (index, chunks) = (Arc::clone(&self.blocks), Arc::clone(&self.chunks));
+        Blocks::new(Arc::clone(&self.source), index, chunks, self.known.clone())
+    }
+
+    /// What it has of disk number `disk`.
+    pub fn block_totals(&self, disk: u32) -> BlockTotals {
+        self.blocks.totals(disk)
     }
 
     /// The next entry; none after the last one that can be believed.
@@ -135,11 +152,21 @@ impl<R: Read + Seek> JournalReader<R> {
 
     fn load(&mut self, span: ChunkSpan) -> Result<(), JournalError> {
         let changed = |what: String| JournalError::Damaged { offset: span.frame.offset, what };
-        let items = scan::read_chunk(&mut self.source, &mut self.chunk_reader, span.frame)
+        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+        let items = scan::read_chunk(&mut *source, &mut self.chunk_reader, span.frame)
             .map_err(JournalError::Read)?
             .map_err(changed)?;
+        drop(source);
         let pending = &mut self.pending;
-        self.known.before(&span).take_items(items, |entry| pending.push_back(entry)).map_err(changed)
+        let each = |found| match found {
+            Found::Entry(entry) => pending.push_back(entry),
+            Found::Blocks { .. } => {}
+        };
+        self.known.before(&span).take_items(items, each).map_err(changed)
+    }
+
+    fn source(&self) -> MutexGuard<'_, R> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

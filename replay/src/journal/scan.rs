@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
+use super::blocks::{self, BlockRun, Index};
 use super::chunk::{self, ChunkReader, Item};
 use super::entry::EndPayload;
 use super::frame::{self, FRAME, Frame, Framed, op};
@@ -98,7 +99,19 @@ pub(super) struct Scan {
     pub(super) known: Known,
     pub(super) chunks: Vec<ChunkSpan>,
     pub(super) attachments: Vec<attachment::Span>,
+    pub(super) blocks: Index,
     pub(super) reader: ChunkReader,
+}
+
+/// Something in a chunk.
+pub(super) enum Found {
+    Entry(Entry),
+    /// What a disk had. It takes a number, as an entry does, but nothing happens by it.
+    Blocks {
+        number: u64,
+        disk: u32,
+        run: BlockRun,
+    },
 }
 
 /// Passes over the file from `offset`, where the records after the manifest begin.
@@ -112,6 +125,7 @@ pub(super) fn scan(
         known: Known::default(),
         chunks: Vec::new(),
         attachments: Vec::new(),
+        blocks: Index::default(),
         reader: ChunkReader::new(),
     };
     let reason = loop {
@@ -170,11 +184,19 @@ impl Scan {
         };
         let mut known = self.known.clone();
         let span = ChunkSpan { frame, first: known.next, opening: self.chunks.is_empty() };
-        if let Err(what) = known.take_items(items, |_| ()) {
+        let mut runs = Vec::new();
+        let each = |found| match found {
+            Found::Entry(_) => {}
+            Found::Blocks { number, disk, run } => runs.push((number, disk, run)),
+        };
+        if let Err(what) = known.take_items(items, each) {
             return Ok(Err(what));
         }
         if known.manifest != Some(manifest) {
             return Ok(Err("the manifest is not the one that was recorded".to_owned()));
+        }
+        for (number, disk, run) in runs {
+            self.blocks.add(self.chunks.len(), number, disk, &run);
         }
         self.known = known;
         self.chunks.push(span);
@@ -212,7 +234,7 @@ impl Known {
     }
 
     /// Takes a chunk's records and hands out its entries; says what is wrong if they do not follow what is known.
-    pub(super) fn take_items(&mut self, items: Vec<Item>, mut each: impl FnMut(Entry)) -> Result<(), String> {
+    pub(super) fn take_items(&mut self, items: Vec<Item>, mut each: impl FnMut(Found)) -> Result<(), String> {
         for item in items {
             match item {
                 Item::Channel { id, name } => {
@@ -238,12 +260,32 @@ impl Known {
                         self.manifest = Some(codec::from_bytes(payload).map_err(|error| error.to_string())?);
                         continue;
                     }
+                    if let Some(disk) = blocks::disk_of(name) {
+                        let run =
+                            codec::from_bytes::<BlockRun>(payload).map_err(|error| error.to_string())?;
+                        each(self.take_blocks(stamp, disk, run)?);
+                        continue;
+                    }
                     let body = body(name, payload)?;
-                    each(self.take_entry(stamp, body)?);
+                    each(Found::Entry(self.take_entry(stamp, body)?));
                 }
             }
         }
         Ok(())
+    }
+
+    fn take_blocks(&mut self, stamp: Stamp, disk: u32, run: BlockRun) -> Result<Found, String> {
+        run.check()?;
+        if self.summary.end.is_some() {
+            return Err("disk blocks after the end".to_owned());
+        }
+        // The run does not go on to here by it: only an event says that it does.
+        if !self.summary.last.precedes(stamp) {
+            return Err(format!("{stamp} after {}", self.summary.last));
+        }
+        let number = self.next;
+        self.next += 1;
+        Ok(Found::Blocks { number, disk, run })
     }
 
     fn take_entry(&mut self, stamp: Stamp, body: Body) -> Result<Entry, String> {

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::attachment::MEDIA_TYPE;
 use super::entry::{EndPayload, Message};
 use super::{
-    Attachment, AttachmentInfo, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_MANIFEST, CHUNK_SIZE, FORMAT_VERSION,
-    JournalError, MESSAGE_ENCODING, METADATA_MANIFEST, METADATA_NAME, METADATA_VERSION, Manifest, PROFILE,
+    Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_MANIFEST,
+    CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING, METADATA_MANIFEST, METADATA_NAME,
+    METADATA_VERSION, Manifest, PROFILE,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};
@@ -24,7 +25,7 @@ use crate::time::Stamp;
 /// with the process, so the owner flushes about once a second. Wrap a file in a `BufWriter`: the attachments come in pieces.
 pub struct JournalWriter<W: Write> {
     container: mcap::Writer<NoSeek<W>>,
-    channels: Vec<(&'static str, u16)>,
+    channels: Vec<(String, u16)>,
     sequence: u32,
     last: Stamp,
     dirty: bool,
@@ -55,7 +56,7 @@ impl<W: Write> JournalWriter<W> {
             let id = container
                 .add_channel(0, name, MESSAGE_ENCODING, &BTreeMap::new())
                 .map_err(JournalError::write)?;
-            channels.push((*name, id));
+            channels.push(((*name).to_owned(), id));
         }
         let mut writer =
             Self { container, channels, sequence: 0, last: Stamp::START, dirty: true, ended: false };
@@ -80,6 +81,22 @@ impl<W: Write> JournalWriter<W> {
         self.message(CHANNEL_DIGEST, at, digest)
     }
 
+    /// Records what disk number `disk` had where the machine has read it, before whatever follows from it.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn blocks(&mut self, at: Stamp, disk: u32, run: &BlockRun) -> Result<(), JournalError> {
+        let name = format!("{CHANNEL_DISK}{disk}");
+        if !self.channels.iter().any(|(known, _)| *known == name) {
+            let id = self
+                .container
+                .add_channel(0, &name, MESSAGE_ENCODING, &BTreeMap::new())
+                .map_err(JournalError::write)?;
+            self.channels.push((name.clone(), id));
+        }
+        self.message(&name, at, run)
+    }
+
     /// Records the end and flushes; only then is the recording complete.
     ///
     /// # Errors
@@ -88,11 +105,6 @@ impl<W: Write> JournalWriter<W> {
         self.message(CHANNEL_END, at, &EndPayload { reason, digest: *digest })?;
         self.ended = true;
         self.flush()
-    }
-
-    /// Moment of the last event: a recording that is cut off now can be replayed up to there.
-    pub fn last(&self) -> Stamp {
-        self.last
     }
 
     /// Closes the chunk, so that everything so far survives a later accident, and flushes the writer.

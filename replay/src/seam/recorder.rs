@@ -5,7 +5,7 @@ use super::{Admitted, Due, Input, Seam, SeamError};
 use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
-use crate::journal::{Body, Entry, JournalError, JournalWriter};
+use crate::journal::{BlockRun, Body, Entry, JournalError, JournalWriter};
 use crate::time::{Position, Stamp};
 
 /// Where a recording takes digests: often at first, so that short recordings have some, then at an even distance.
@@ -45,6 +45,18 @@ impl Default for DigestSchedule {
     }
 }
 
+/// Where a recording gets from what the machine has read of its disks for the first time.
+pub trait FirstReads {
+    /// Hands over what was read since the last call, in any order, and forgets it.
+    ///
+    /// # Errors
+    /// `each` fails, or what is to be handed over cannot be read again.
+    fn drain(
+        &mut self,
+        each: &mut dyn FnMut(u32, &BlockRun) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError>;
+}
+
 /// The boundary of a recording: an input is admitted once the journal has taken it.
 pub struct Recorder<I, W: Write> {
     journal: JournalWriter<W>,
@@ -52,6 +64,9 @@ pub struct Recorder<I, W: Write> {
     next_digest: Position,
     events: u64,
     flush_after_digest: bool,
+    /// Moment of the last event: what the disks had is none.
+    last: Stamp,
+    disks: Option<Box<dyn FirstReads>>,
     input: PhantomData<fn(I)>,
 }
 
@@ -67,8 +82,25 @@ impl<I: Input, W: Write> Recorder<I, W> {
             next_digest: schedule.after(Position::START),
             events: 0,
             flush_after_digest: false,
+            last: Stamp::START,
+            disks: None,
             input: PhantomData,
         }
+    }
+
+    /// Embeds what the machine reads of its disks, before each event that may follow from it.
+    pub fn embed(&mut self, disks: Box<dyn FirstReads>) {
+        self.disks = Some(disks);
+    }
+
+    /// Writes what was read of the disks up to `now`.
+    fn embed_reads(&mut self, now: Stamp) -> Result<(), JournalError> {
+        let Some(disks) = &mut self.disks else { return Ok(()) };
+        let (journal, events) = (&mut self.journal, &mut self.events);
+        disks.drain(&mut |disk, run| {
+            *events += 1;
+            journal.blocks(now, disk, run)
+        })
     }
 
     /// Takes over an event of another recording of this run, which went before where this one goes on. An end is none.
@@ -76,6 +108,7 @@ impl<I: Input, W: Write> Recorder<I, W> {
     /// # Errors
     /// The event is not readable, or the writer failed.
     pub fn take_over(&mut self, event: &Entry) -> Result<(), JournalError> {
+        self.embed_reads(self.last)?;
         match &event.body {
             Body::Input { payload, .. } => {
                 let input: I = codec::from_bytes(payload)?;
@@ -84,6 +117,7 @@ impl<I: Input, W: Write> Recorder<I, W> {
             Body::Digest(digest) => self.journal.digest(event.stamp, digest)?,
             Body::End { .. } => return Ok(()),
         }
+        self.last = event.stamp;
         self.events += 1;
         Ok(())
     }
@@ -114,13 +148,17 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
     }
 
     fn admit(&mut self, offer: I, now: Stamp) -> Result<Admitted<I>, SeamError> {
+        self.embed_reads(now)?;
         self.journal.input(now, &offer)?;
+        self.last = now;
         self.events += 1;
         Ok(Admitted::new(offer, now))
     }
 
     fn digest(&mut self, now: Stamp, digest: &MachineDigest) -> Result<(), SeamError> {
+        self.embed_reads(now)?;
         self.journal.digest(now, digest)?;
+        self.last = now;
         self.events += 1;
         self.next_digest = self.schedule.after(now.position);
         if std::mem::take(&mut self.flush_after_digest) {
@@ -138,6 +176,7 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
     }
 
     fn end(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError> {
+        self.embed_reads(now)?;
         self.journal.end(now, reason, digest)?;
         Ok(())
     }
@@ -148,7 +187,8 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 
     fn flush(&mut self, now: Stamp) -> Result<(), SeamError> {
         // A replay goes no further than the last event, so without one the flush would save nothing of what ran since.
-        let unsaved = now.position.count().saturating_sub(self.journal.last().position.count());
+        let unsaved = now.position.count().saturating_sub(self.last.position.count());
+        self.embed_reads(now)?;
         if unsaved >= WORTH_A_DIGEST {
             self.next_digest = now.position;
             self.flush_after_digest = true;

@@ -57,7 +57,7 @@ pub fn discard(directory: &Path) {
 #[must_use]
 pub(crate) fn identity(setup: &Setup, wall_clock: i64) -> Digest {
     let mut hasher = Hasher::new();
-    hasher.update(format!("{:?} {:?}", setup.pc, setup.source.cmdline).as_bytes());
+    hasher.update(format!("{:?} {:?} {:?}", setup.pc, setup.source.cmdline, setup.disks).as_bytes());
     for (name, bytes) in setup.files() {
         hasher.update(name.as_bytes());
         hasher.update(&(bytes.len() as u64).to_le_bytes());

@@ -2,8 +2,8 @@
 
 use super::error::Fault;
 use super::tables::{
-    BLOCK, BLOCKS, CHUNK, CHUNKS, HEAD, Place, Places, RECORDS, Record, VERSION, decode, decode_places,
-    encode, encode_identity, encode_places, seal, unseal,
+    BLOCK, BLOCKS, CHUNK, CHUNKS, HEAD, Place, Places, RECORDS, Record, TABLE, TABLES, VERSION, decode,
+    decode_places, encode, encode_identity, encode_places, seal, unseal,
 };
 use crate::machine::{Page, Pages, Snapshot};
 use crate::memory::PAGE_SIZE;
@@ -34,8 +34,9 @@ pub(super) struct Store {
 
 struct Base {
     position: Position,
+    /// RAM and disks in one, see [`Record::chunks`].
     pages: Pages,
-    chunks: Vec<u64>,
+    chunks: BTreeMap<u64, u64>,
     places: BTreeMap<u64, Places>,
 }
 
@@ -102,7 +103,8 @@ impl Store {
         let mut base = self.base_near(at.position)?;
         let write = self.database.begin_write()?;
         let mut counts = Counts::read(&write)?;
-        let changed = changed_pages(&base, state.pages());
+        let pages = in_one(state);
+        let changed = changed_pages(&base, &pages);
         let mut touched: BTreeMap<usize, Places> = BTreeMap::new();
         for (page, place) in store_blocks(&write, &mut counts, &changed, stop)? {
             let chunk = touched.entry(page / CHUNK).or_insert_with(|| base.places_of(page / CHUNK));
@@ -116,17 +118,15 @@ impl Store {
             let mut chunks = write.open_table(CHUNKS)?;
             for (n, places) in touched {
                 let number = counts.number();
-                if base.chunks.len() <= n {
-                    base.chunks.resize(n + 1, 0);
-                }
-                base.chunks[n] = number;
+                base.chunks.insert(n as u64, number);
                 let value = seal(&encode_places(&places));
                 counts.bytes += value.len() as u64;
                 chunks.insert(number, &*value)?;
                 base.places.insert(number, places);
             }
-            let record =
-                Record { time: at.time, events, core: state.core().clone(), chunks: base.chunks.clone() };
+            let disks = state.disks().len() as u32;
+            let (core, chunks) = (state.core().clone(), base.chunks.clone());
+            let record = Record { time: at.time, events, core, disks, chunks };
             let value = encode(&record)?;
             counts.bytes += value.len() as u64;
             write.open_table(RECORDS)?.insert(at.position.count(), &*value)?;
@@ -134,7 +134,7 @@ impl Store {
         counts.write(&write)?;
         write.commit()?;
         base.keep_only_own_places();
-        (base.position, base.pages) = (at.position, state.pages().clone());
+        (base.position, base.pages) = (at.position, pages);
         self.base = Some(base);
         if counts.bytes > self.budget {
             self.thin()?;
@@ -153,8 +153,9 @@ impl Store {
         let mut pages = Pages::default();
         // What has to be read, by block.
         let mut wanted: BTreeMap<u64, Vec<(usize, usize)>> = BTreeMap::new();
-        for (n, &number) in record.chunks.iter().enumerate().filter(|(_, number)| **number != 0) {
-            if old.chunks.get(n) == Some(&number) {
+        for (&at, &number) in &record.chunks {
+            let n = at as usize;
+            if old.chunks.get(&at) == Some(&number) {
                 pages.share_chunk(n, &old.pages);
                 places.insert(number, old.places_of(n));
                 continue;
@@ -179,7 +180,12 @@ impl Store {
                 pages.put(page, Some(Page::new(*bytes)));
             }
         }
-        let snapshot = Snapshot::at_digest(record.core, pages.clone());
+        if record.disks > TABLES {
+            return Err(Fault::damaged("a number of disks"));
+        }
+        let disk = |n: usize| pages.part((n + 1) * TABLE..(n + 2) * TABLE);
+        let disks = (0..record.disks as usize).map(disk).collect();
+        let snapshot = Snapshot::at_digest(record.core, pages.part(0..TABLE), disks);
         self.base = Some(Base { position: at, pages, chunks: record.chunks, places });
         Ok((snapshot, record.events))
     }
@@ -255,19 +261,19 @@ impl Base {
         Self {
             position: Position::START,
             pages: Pages::default(),
-            chunks: Vec::new(),
+            chunks: BTreeMap::new(),
             places: BTreeMap::new(),
         }
     }
 
     /// Where the pages of chunk `n` are.
     fn places_of(&self, n: usize) -> Places {
-        let number = self.chunks.get(n).copied().unwrap_or(0);
+        let number = self.chunks.get(&(n as u64)).copied().unwrap_or(0);
         self.places.get(&number).copied().unwrap_or([Place::ZEROS; CHUNK])
     }
 
     fn keep_only_own_places(&mut self) {
-        let own: BTreeSet<u64> = self.chunks.iter().copied().collect();
+        let own: BTreeSet<u64> = self.chunks.values().copied().collect();
         self.places.retain(|number, _| own.contains(number));
     }
 }
@@ -308,9 +314,18 @@ fn value(
     Ok(table.get(name)?.map(|value| value.value().to_vec()))
 }
 
+/// RAM and disks in one table.
+fn in_one(state: &Snapshot) -> Pages {
+    let mut pages = state.pages().clone();
+    for (n, disk) in state.disks().iter().enumerate() {
+        pages.take_shifted(disk, (n + 1) * TABLE);
+    }
+    pages
+}
+
 /// The pages in which `pages` differs from `base`, with their bytes; none for zeros.
 fn changed_pages<'a>(base: &Base, pages: &'a Pages) -> Vec<(usize, Option<&'a Page>)> {
-    let differing = base.pages.differing(pages).filter(|page| base.pages.get(*page) != pages.get(*page));
+    let differing = base.pages.differing(pages).filter(|page| base.pages.page(*page) != pages.page(*page));
     differing.map(|page| (page, pages.page(page))).collect()
 }
 
@@ -357,7 +372,7 @@ fn sweep(write: &WriteTransaction) -> Result<u64, Fault> {
     for record in write.open_table(RECORDS)?.iter()? {
         let (_, value) = record?;
         bytes += value.value().len() as u64;
-        live_chunks.extend(decode::<Record>(value.value())?.chunks);
+        live_chunks.extend(decode::<Record>(value.value())?.chunks.into_values());
     }
     let mut live_blocks = BTreeSet::new();
     let mut chunks = write.open_table(CHUNKS)?;

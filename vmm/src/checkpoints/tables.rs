@@ -4,6 +4,7 @@ use super::error::Fault;
 use redb::TableDefinition;
 use rrvmm_replay::{Digest, VirtualTime, codec};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::machine::CoreState;
@@ -18,7 +19,12 @@ pub(super) const CHUNKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new(
 pub(super) const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
 
 /// Version of all this and of the machine's state in it: both have to be the same to be of use.
-pub(super) const VERSION: &str = concat!("1 ", env!("CARGO_PKG_VERSION"));
+pub(super) const VERSION: &str = concat!("2 ", env!("CARGO_PKG_VERSION"));
+
+/// Chunks between the beginning of RAM and that of the first disk, and between two disks.
+pub(super) const TABLE: usize = 1 << 40;
+/// Most disks.
+pub(super) const TABLES: u32 = 1 << 10;
 
 pub(super) use crate::machine::PAGES_IN_CHUNK as CHUNK;
 /// Most pages in a block: enough to compress well, few enough to read for one page.
@@ -32,8 +38,10 @@ pub(super) struct Record {
     /// How many events of the recording the machine has had.
     pub(super) events: u64,
     pub(super) core: CoreState,
-    /// Numbers of the chunks of RAM, in order; 0 for zeros.
-    pub(super) chunks: Vec<u64>,
+    /// How many disks there are.
+    pub(super) disks: u32,
+    /// Numbers of the chunks, by where they are: RAM from 0 on, disk n from (n + 1) times [`TABLE`] on.
+    pub(super) chunks: BTreeMap<u64, u64>,
 }
 
 /// Where the bytes of a page are.

@@ -1,5 +1,6 @@
 //! Every command and option, once: parser, help and checks.
 
+use super::disks::{DiskArg, cdrom, disk};
 use super::values::{Every, Module, every, module, position, timeout};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -69,6 +70,9 @@ pub(super) struct RecordArgs {
     /// none: no new ones
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
     pub checkpoint_every: Every,
+    /// Keep only hashes of what is read of the disks: a replay then needs the images
+    #[arg(long)]
+    pub no_embed: bool,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -95,6 +99,13 @@ pub(super) struct MachineArgs {
     /// Guest memory in bytes, or with a suffix K, M or G
     #[arg(long, value_name = "SIZE", default_value = "512M", value_parser = parse_size)]
     pub memory: u64,
+    /// Disk of this image, which is not changed; options after commas: format=raw|qcow2, if=virtio|ide|ahci, ro,
+    /// media=cdrom, commit: write what the guest has written back at the end (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,OPTION...]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
+    /// CD-ROM drive with the disc of this image; if=ahci as for --disk (may be repeated)
+    #[arg(long = "cdrom", value_name = "FILE", value_parser = cdrom)]
+    pub cdroms: Vec<DiskArg>,
     /// Number of processors
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub cpus: u8,
@@ -336,6 +347,9 @@ pub(super) struct ReplaySessionArgs {
     /// Where the debug console's output goes, as for --serial
     #[arg(long, value_name = "CONSOLE", default_value = "null")]
     pub debugcon: ConsoleSpec,
+    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
     #[command(flatten)]
     pub engine: EngineArgs,
     /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.

@@ -20,7 +20,7 @@ pub(super) fn debug(args: &DebugArgs) -> anyhow::Result<ExitCode> {
     args.engine.check()?;
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
     let specs = consoles(serial, &ConsoleSpec::Null)?;
-    let explorer = open(&args.recording, args.engine, args.at, args.checkpoint_every)?;
+    let explorer = open(&args.recording, args.engine, &[], args.at, args.checkpoint_every)?;
     // Nobody else may enter: gdb's scripts are run as this user.
     let directory = tempfile::Builder::new().prefix("rrvmm-gdb-").tempdir();
     let directory = directory.context(

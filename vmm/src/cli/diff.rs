@@ -51,10 +51,10 @@ fn open<M: Inspect<Input = Input>>(
     engine: TcgEngine,
     wrap: impl FnOnce(PcMachine) -> M,
 ) -> anyhow::Result<(Run<M>, Position)> {
-    let recording =
+    let mut recording =
         Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
     let end = recording.summary().last.position;
-    let machine = PcMachine::with_engine(&recording.setup().pc, &recording.setup().source, engine)?;
+    let machine = recording.machine(engine, &[])?;
     Ok((Timeline::with_policy(wrap(machine), recording.into_seam(), Policy::by_hand()), end))
 }
 

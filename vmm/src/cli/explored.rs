@@ -1,11 +1,13 @@
 //! `rrvmm replay --gdb --monitor`: a recording with front ends over it, and the way from there to a live session.
 
 use super::args::{Engine, ReplayArgs, check_output};
+use super::disks::images;
 use super::live::{NewRecording, Parting, go_live};
 use super::values::Every;
 use super::{open_recording, status, tell_trouble};
 use anyhow::Context;
 use rrvmm::checkpoints::directory_of;
+use rrvmm::disk::Image;
 use rrvmm::explore::{Desk, Explorer, Handle};
 use rrvmm::gdb;
 use rrvmm::host::{ConsoleSpec, Deadline, HostError, Outputs, Signals};
@@ -30,7 +32,9 @@ const DEPARTURE: Duration = Duration::from_secs(30);
 pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<ExitCode> {
     args.session.check()?;
     let recording = &args.session.recording;
-    let explorer = open(recording, args.session.engine.engine, args.at, args.session.checkpoint_every)?;
+    let disks = images(&args.session.disks)?;
+    let every = args.session.checkpoint_every;
+    let explorer = open(recording, args.session.engine.engine, &disks, args.at, every)?;
     let signals = Signals::watch()?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let mut gdb = args.gdb.as_ref().map(gdb::Bound::new).transpose()?;
@@ -84,8 +88,9 @@ pub(super) fn live(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<E
     }
     let end = Position::from_count(u64::MAX);
     let every = args.session.checkpoint_every;
-    let explorer =
-        open(&args.session.recording, args.session.engine.engine, Some(args.at.unwrap_or(end)), every)?;
+    let disks = images(&args.session.disks)?;
+    let at = Some(args.at.unwrap_or(end));
+    let explorer = open(&args.session.recording, args.session.engine.engine, &disks, at, every)?;
     let here = explorer.position();
     anyhow::ensure!(
         args.at.is_none_or(|at| at == here),
@@ -151,11 +156,12 @@ impl Exit {
 pub(super) fn open(
     path: &Path,
     engine: Engine,
+    disks: &[Arc<Image>],
     at: Option<Position>,
     every: Every,
 ) -> anyhow::Result<Explorer> {
     let (source, again) = (Box::new(open_recording(path)?), Box::new(open_recording(path)?));
-    let mut explorer = Explorer::open(source, again, engine.tcg())
+    let mut explorer = Explorer::open_with(source, again, engine.tcg(), disks)
         .with_context(|| format!("cannot use {}", path.display()))?;
     explorer.use_checkpoints(directory_of(path), every.0);
     if let Some(at) = at {

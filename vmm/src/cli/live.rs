@@ -1,6 +1,7 @@
 //! `rrvmm run`, `rrvmm record` and `rrvmm replay --live`: a machine with the host's consoles.
 
 use super::args::{MachineArgs, RecordArgs, ReplayArgs, RunArgs, check_output, consoles};
+use super::disks::OpenDisks;
 use super::output::grouped;
 use super::values::Every;
 use super::{boot, open_journal, report, tell_trouble};
@@ -20,12 +21,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    LiveSession::open(&args.machine)?.run()
+    LiveSession::open(&args.machine, None)?.run()
 }
 
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     check_output(&args.output, args.force)?;
-    let session = LiveSession::open(&args.machine)?;
+    let session = LiveSession::open(&args.machine, Some(!args.no_embed))?;
     session.record(NewRecording::create(&args.output, args.force, args.checkpoint_every)?)
 }
 
@@ -65,6 +66,7 @@ pub(super) fn go_live(
     let mut session = LiveSession {
         setup: departure.setup,
         machine: departure.machine,
+        disks: OpenDisks::default(),
         signals,
         host,
         options,
@@ -134,6 +136,7 @@ fn build(setup: &Setup, args: &MachineArgs) -> anyhow::Result<PcMachine> {
 struct LiveSession {
     setup: Setup,
     machine: PcMachine,
+    disks: OpenDisks,
     signals: Signals,
     host: LiveConsoles,
     options: Options,
@@ -147,12 +150,18 @@ struct LiveSession {
 
 impl LiveSession {
     /// Checks and builds everything; the terminal comes last, so that errors find it as it was.
-    fn open(args: &MachineArgs) -> anyhow::Result<Self> {
+    ///
+    /// `embed` says whether a recording is to have what is read of the disks, if one is to be made.
+    fn open(args: &MachineArgs, embed: Option<bool>) -> anyhow::Result<Self> {
         args.check()?;
         let source = boot::read(args)?;
-        let pc = PcConfig { cpus: args.cpus, ..PcConfig::new(args.memory, source.bios.is_some()) };
-        let setup = Setup { pc, source };
+        let all: Vec<_> = args.disks.iter().chain(&args.cdroms).cloned().collect();
+        let disks = OpenDisks::open(&all, embed.unwrap_or(true))?;
+        let devices = disks.devices()?;
+        let pc = PcConfig { cpus: args.cpus, devices, ..PcConfig::new(args.memory, source.bios.is_some()) };
+        let setup = Setup { pc, source, disks: disks.infos.clone() };
         let mut machine = build(&setup, args)?;
+        machine.attach(disks.contents(embed.is_some()));
         if args.stats {
             machine.measure();
         }
@@ -166,6 +175,7 @@ impl LiveSession {
         Ok(Self {
             setup,
             machine,
+            disks,
             signals,
             host: LiveConsoles::new(live),
             options,
@@ -202,6 +212,7 @@ impl LiveSession {
         end.tell_unless_usual();
         end.tell_stats(self.stats, &self.machine);
         let status = end.status();
+        self.disks.commit(self.machine.disks())?;
         // The process ends here; taking the machine apart first would only take time.
         std::mem::forget(self.machine);
         Ok(status)
@@ -249,6 +260,7 @@ impl LiveSession {
         tell_trouble(trouble);
         end.tell_stats(self.stats, &self.machine);
         let status = end.status();
+        self.disks.commit(self.machine.disks())?;
         // The process ends here; taking the machine apart first would only take time.
         std::mem::forget(self.machine);
         Ok(status)

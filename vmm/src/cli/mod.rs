@@ -5,6 +5,7 @@ mod boot;
 mod debug;
 mod demo;
 mod diff;
+mod disks;
 mod events;
 mod explored;
 mod info;

@@ -64,7 +64,7 @@ pub(super) fn hits(args: &HitsArgs) -> anyhow::Result<ExitCode> {
 
 fn begin(query: &QueryArgs, at: Option<Position>) -> anyhow::Result<Explorer> {
     query.engine.check()?;
-    open(&query.recording, query.engine, at, query.checkpoint_every)
+    open(&query.recording, query.engine, &[], at, query.checkpoint_every)
 }
 
 fn space(query: &QueryArgs) -> Space {

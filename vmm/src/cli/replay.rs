@@ -1,6 +1,7 @@
 //! `rrvmm replay` and `rrvmm verify`: a recording run again.
 
 use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
+use super::disks::images;
 use super::progress::Progress;
 use super::verify::{in_stretches, tell_end};
 use super::{checkpoints_of, explored, open_recording, report, tell_trouble};
@@ -71,11 +72,10 @@ impl Replayed {
 fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<Replayed> {
     args.check()?;
     let recording = open_recording(&args.recording)?;
-    let recording =
+    let mut recording =
         Recording::open(recording).with_context(|| format!("cannot use {}", args.recording.display()))?;
     let total = recording.summary().last.position;
-    let setup = recording.setup();
-    let mut machine = PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg())?;
+    let mut machine = recording.machine(args.engine.tcg(), &images(&args.disks)?)?;
     if args.stats {
         machine.measure();
     }

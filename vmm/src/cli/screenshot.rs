@@ -15,7 +15,7 @@ pub(super) fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("{}: a picture's name must end in .png or .ppm", path.display()))?;
     let end = Position::from_count(u64::MAX);
     let mut explorer =
-        open(&args.recording, args.engine, Some(args.at.unwrap_or(end)), args.checkpoint_every)?;
+        open(&args.recording, args.engine, &[], Some(args.at.unwrap_or(end)), args.checkpoint_every)?;
     let here = explorer.position();
     ensure!(
         args.at.is_none_or(|at| at == here),

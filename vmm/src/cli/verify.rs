@@ -1,6 +1,7 @@
 //! `rrvmm verify --jobs N`: the stretches between checkpoints, several at a time.
 
 use super::args::VerifyArgs;
+use super::disks::{DiskArg, images};
 use super::report;
 use super::values::Every;
 use super::{checkpoints_of, open_recording, tell_trouble};
@@ -40,15 +41,15 @@ pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     if all.len() == 1 && args.jobs > 1 {
         tell!("rrvmm: there are no checkpoints beside {}: verified in one piece", path.display());
     }
-    let engine = args.session.engine.tcg();
+    let open = Open { path, engine: args.session.engine.tcg(), disks: &args.session.disks };
     let clock = Stopwatch::start();
     let shelf = checkpoints.shelf();
-    let verified = verify_stretches(&all, args.jobs, &shelf, || open(path, engine));
+    let verified = verify_stretches(&all, args.jobs, &shelf, || open.run());
     let outcome = match verified {
         Ok(outcome) => outcome,
         Err(bad) => {
             if let SessionError::Divergence(divergence) = &bad.error {
-                explain(path, &shelf, bad.stretch, divergence.at.position)?;
+                explain(&open, &shelf, bad.stretch, divergence.at.position)?;
             }
             tell_trouble(checkpoints.finish());
             return Err(bad.error.into());
@@ -74,24 +75,33 @@ pub(super) fn tell_end(outcome: &Outcome, clock: Stopwatch) -> anyhow::Result<()
     Ok(())
 }
 
-/// A machine at power-on with its recording.
-fn open(path: &Path, engine: TcgEngine) -> Result<(PcMachine, Recording<Source>), SessionError> {
-    let file = File::open(path).map_err(JournalError::Read)?;
-    let recording = Recording::open(BufReader::new(file))?;
-    let setup = recording.setup();
-    let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)
-        .map_err(|error| SessionError::Machine(Box::new(error)))?;
-    Ok((machine, recording))
+/// How runs of a recording are begun.
+struct Open<'a> {
+    path: &'a Path,
+    engine: TcgEngine,
+    disks: &'a [DiskArg],
+}
+
+impl Open<'_> {
+    /// A machine at power-on with its recording.
+    fn run(&self) -> Result<(PcMachine, Recording<Source>), SessionError> {
+        let file = File::open(self.path).map_err(JournalError::Read)?;
+        let mut recording = Recording::open(BufReader::new(file))?;
+        let images = images(self.disks).map_err(|error| SessionError::Machine(error.into()))?;
+        let machine = recording.machine(self.engine, &images);
+        let machine = machine.map_err(|error| SessionError::Machine(Box::new(error)))?;
+        Ok((machine, recording))
+    }
 }
 
 /// Says at which instruction the engines part between the beginning of a bad stretch and where it was found to be bad.
-fn explain(path: &Path, shelf: &DiskShelf, bad: Stretch, at: Position) -> anyhow::Result<()> {
+fn explain(open: &Open<'_>, shelf: &DiskShelf, bad: Stretch, at: Position) -> anyhow::Result<()> {
     tell!("rrvmm: not as recorded between position {} and {at}", bad.from);
     if !HAS_JIT {
         return Ok(());
     }
     let begin = |engine| -> anyhow::Result<Timeline<PcMachine, Replayer<Input, Source>>> {
-        let (machine, recording) = open(path, engine)?;
+        let (machine, recording) = Open { engine, ..*open }.run()?;
         let mut run = Timeline::with_policy(machine, recording.into_seam(), Policy::by_hand());
         if bad.from > Position::START
             && let Some((state, events)) = shelf.read_only().load(bad.from)

@@ -38,6 +38,7 @@ use rrvmm_replay::{JournalReader, Position, Replayer, Stamp, Steppable as _, Tim
 
 use crate::accel::TcgEngine;
 use crate::checkpoints::{CheckpointError, Checkpoints};
+use crate::disk::Image;
 use crate::machine::PcMachine;
 use crate::session::{Recording, Setup};
 
@@ -97,11 +98,24 @@ impl Explorer {
         again: Box<dyn Source>,
         engine: TcgEngine,
     ) -> Result<Self, ExploreError> {
-        let recording = Recording::open(source)?;
+        Self::open_with(source, again, engine, &[])
+    }
+
+    /// As [`Explorer::open`]. `images` of its disks, by number, are for what the recording does not have itself.
+    ///
+    /// # Errors
+    /// As [`Explorer::open`].
+    pub fn open_with(
+        source: Box<dyn Source>,
+        again: Box<dyn Source>,
+        engine: TcgEngine,
+        images: &[Arc<Image>],
+    ) -> Result<Self, ExploreError> {
+        let mut recording = Recording::open(source)?;
         let journal = JournalReader::open(again)?;
         let setup = recording.setup().clone();
         let (manifest, summary) = (recording.manifest().clone(), recording.summary().clone());
-        let machine = PcMachine::with_engine(&setup.pc, &setup.source, engine)?;
+        let machine = recording.machine(engine, images)?;
         let progress = Arc::new(Progress::default());
         let wall_clock = recording.wall_clock();
         // Less than what RAM takes would leave no checkpoint but the first.

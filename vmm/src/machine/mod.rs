@@ -16,9 +16,10 @@ mod trace;
 pub use build::BuildError;
 pub use clock::NS_PER_INSTRUCTION;
 
+pub use crate::pages::{PAGES_IN_CHUNK, Page, Pages};
 use crate::{
     accel::{Accelerator, Stop as CpuStop},
-    disk::Disks,
+    disk::{DiskError, Disks},
 };
 use bus::BoardBus;
 use clock::Clock;
@@ -34,7 +35,7 @@ use rrvmm_tcg::{
 };
 use serde::Serialize;
 use snapshot::Memory;
-pub use snapshot::{CoreState, PAGES_IN_CHUNK, Page, Pages, Snapshot};
+pub use snapshot::{CoreState, Snapshot};
 pub use trace::Trace;
 
 /// A `pc` with one CPU.
@@ -62,6 +63,9 @@ pub enum MachineError {
     /// The digest's encoder refused.
     #[error("the machine's state cannot be encoded")]
     Encode(#[from] rrvmm_replay::codec::CodecError),
+    /// A disk has not what the run needs.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }
 
 #[derive(Serialize)]
@@ -244,10 +248,34 @@ impl PcMachine {
         }
     }
 
+    /// Gives the machine its disks, before it runs.
+    pub fn attach(&mut self, disks: Disks) {
+        self.disks = disks;
+    }
+
+    /// The disks' contents.
+    #[must_use]
+    pub fn disks(&self) -> &Disks {
+        &self.disks
+    }
+
+    /// The disks' contents, to take from them what is no part of the state.
+    pub fn disks_mut(&mut self) -> &mut Disks {
+        &mut self.disks
+    }
+
+    fn check_disks(&mut self) -> Result<(), MachineError> {
+        self.disks.take_fault().map_or(Ok(()), |fault| Err(fault.into()))
+    }
+
     fn encode(&self) -> Result<(Digest, Digest), MachineError> {
         let cpu = Digest::of_state(&self.accel.save())?;
         let board = self.board.save();
-        let devices = Digest::of_state(&DeviceState { board: &board, clock: self.clock, nmi: self.nmi })?;
+        let devices = DeviceState { board: &board, clock: self.clock, nmi: self.nmi };
+        let devices = match self.disks.digest() {
+            Some(disks) => Digest::of_state(&(devices, disks))?,
+            None => Digest::of_state(&devices)?,
+        };
         Ok((cpu, devices))
     }
 }
@@ -269,6 +297,7 @@ impl Steppable for PcMachine {
         // After an access the breakpoint of the instruction that comes next still counts.
         let behind = matches!(&stop, Stop::Hit(hit) if Self::is_behind(hit));
         self.accel.see(!behind);
+        self.check_disks()?;
         Ok(stop)
     }
 
@@ -287,14 +316,14 @@ impl Steppable for PcMachine {
     fn idle_until(&mut self, time: VirtualTime) -> Result<(), MachineError> {
         self.clock.jump(time, self.position());
         self.settle();
-        Ok(())
+        self.check_disks()
     }
 
     fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
         let now = self.time();
         self.board.admit(now, input);
         self.settle();
-        Ok(())
+        self.check_disks()
     }
 
     fn save(&mut self) -> Snapshot {
@@ -307,6 +336,7 @@ impl Steppable for PcMachine {
 
     fn digest(&mut self) -> MachineDigest {
         let memory = self.memory_digest.update(&mut *self.accel);
+        self.disks.sum_up();
         let (cpu, devices) = self.encode().unwrap_or_default();
         MachineDigest { cpu, devices, memory, outputs: self.output_digest.get() }
     }

@@ -110,6 +110,9 @@ where
     }
     let journal = JournalWriter::create::<Input>(out, manifest, &attachments(&files))?;
     let mut seam = Recorder::new(journal, DigestSchedule::default());
+    if let Some(disks) = machine.first_reads() {
+        seam.embed(disks);
+    }
     match start {
         Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
         Start::Midway(past) => {

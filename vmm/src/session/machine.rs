@@ -1,5 +1,6 @@
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::Steppable;
+use rrvmm_replay::seam::FirstReads;
 
 /// By number of the serial port: whether it has enough input waiting.
 pub type FullPorts = [bool; 2];
@@ -11,6 +12,9 @@ pub trait Machine: Steppable<Input = Input> {
 
     /// Which serial ports have input waiting that the guest has yet to read, so much that more should stay outside.
     fn full_ports(&self) -> FullPorts;
+
+    /// What a recording of the run has to keep of its disks, if there are any: once.
+    fn first_reads(&mut self) -> Option<Box<dyn FirstReads>>;
 
     /// The vCPUs' registers, for people: what a triple fault leaves to look at. Several lines.
     fn describe_cpus(&self) -> String;

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::io::{Read, Seek};
+use std::sync::Arc;
 
 use rrvmm_devices::Input;
 use rrvmm_replay::journal::{Body, Summary};
@@ -10,6 +11,10 @@ use super::attendant::Aides;
 use super::drive::drive;
 use super::host::{Host, Nobody};
 use super::setup::Setup;
+use crate::accel::TcgEngine;
+use crate::disk::{Disks, Image};
+use crate::machine::{BuildError, PcMachine};
+
 use super::{Machine, Options, Outcome, SessionError};
 
 /// A recording that is open, with what its machine is built from.
@@ -37,6 +42,22 @@ impl<R: Read + Seek> Recording<R> {
     /// What its machine is built from.
     pub fn setup(&self) -> &Setup {
         &self.setup
+    }
+
+    /// Its machine at power-on, run by `engine`. `images` of its disks, by number, are for what it does not have itself.
+    ///
+    /// # Errors
+    /// The machine cannot be built here.
+    pub fn machine(&mut self, engine: TcgEngine, images: &[Arc<Image>]) -> Result<PcMachine, BuildError>
+    where
+        R: 'static,
+    {
+        let mut machine = PcMachine::with_engine(&self.setup.pc, &self.setup.source, engine)?;
+        if !self.setup.disks.is_empty() {
+            let blocks = self.seam.journal().blocks();
+            machine.attach(Disks::of_recording(&self.setup.disks, blocks, images));
+        }
+        Ok(machine)
     }
 
     /// What its machine's clock was set to at power-on, in seconds since 1970-01-01 00:00:00 UTC.

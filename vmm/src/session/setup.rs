@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{Read, Seek};
 
 use super::SessionError;
+use crate::disk::DiskInfo;
 use crate::loader::{BootSource, Module};
 
 /// Name of the guest-visible CPU model.
@@ -20,6 +21,8 @@ pub struct Setup {
     pub pc: PcConfig,
     /// What it boots.
     pub source: BootSource,
+    /// Its disks, by number.
+    pub disks: Vec<DiskInfo>,
 }
 
 /// The manifest's `config`: what a machine is built from, without the bytes of its files. Fields are only ever added.
@@ -33,6 +36,9 @@ pub struct MachineConfig {
     /// The modules' command lines, in order.
     #[serde(default)]
     pub modules: Vec<String>,
+    /// The disks, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<DiskInfo>,
     /// Where the run went on with inputs of its own, in guest instructions, if its beginning was recorded before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub live_from: Option<u64>,
@@ -48,6 +54,7 @@ impl Setup {
             pc: self.pc.clone(),
             cmdline: self.source.cmdline.clone(),
             modules: self.source.modules.iter().map(|module| module.cmdline.clone()).collect(),
+            disks: self.disks.clone(),
             live_from: None,
         };
         let config =
@@ -98,7 +105,7 @@ impl Setup {
             bios: journal.attachment("firmware")?,
             modules,
         };
-        Ok(Self { pc: config.pc, source })
+        Ok(Self { pc: config.pc, source, disks: config.disks })
     }
 }
 

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use rrvmm_devices::{Input, Output, PcConfig};
+use rrvmm_replay::seam::FirstReads;
 use rrvmm_replay::{
     Admitted, Digest, EndReason, Hasher, MachineDigest, Position, Stamp, Steppable, Stop, VirtualTime,
 };
@@ -24,6 +25,7 @@ pub(super) fn setup() -> Setup {
             bios: None,
             modules: vec![Module { bytes: vec![9], cmdline: "m".into() }],
         },
+        disks: Vec::new(),
     }
 }
 
@@ -186,6 +188,10 @@ impl Machine for Echo {
 
     fn full_ports(&self) -> FullPorts {
         FullPorts::default()
+    }
+
+    fn first_reads(&mut self) -> Option<Box<dyn FirstReads>> {
+        None
     }
 
     fn describe_cpus(&self) -> String {

@@ -1,0 +1,199 @@
+//! Disk images: raw files, block devices, and qcow2. Read, never written.
+
+use super::error::ImageError;
+use super::lock::lock_for_reading;
+use imago::FormatAccess;
+use imago::qcow2::Qcow2;
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a sector: sizes of disks are multiples of it.
+pub const SECTOR: u64 = 512;
+/// Sizes of disks are below this: 48-bit sector numbers reach no further (ATA8-ACS).
+const SIZE_LIMIT: u64 = SECTOR << 48;
+/// How a qcow2 image begins.
+const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
+
+/// How an image is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As the disk is.
+    Raw,
+    /// QEMU's copy-on-write format.
+    Qcow2,
+}
+
+/// An image, open for reading, in which nobody else may write.
+pub struct Image {
+    path: PathBuf,
+    format: Format,
+    len: u64,
+    file: File,
+    /// Length and time of the last change of the file when it was opened.
+    opened: (u64, i64, i64),
+    contents: Contents,
+}
+
+enum Contents {
+    Raw,
+    Qcow2(Box<FormatAccess<imago::file::File>>),
+}
+
+impl Image {
+    /// Opens the image at `path`, of this format or of the one it looks like.
+    ///
+    /// # Errors
+    /// It is missing, locked, short, damaged, or needs another file.
+    pub fn open(path: &Path, format: Option<Format>) -> Result<Self, ImageError> {
+        let failed = |source| ImageError::Open { path: path.to_owned(), source };
+        let mut file = File::open(path).map_err(failed)?;
+        let metadata = file.metadata().map_err(failed)?;
+        if metadata.is_dir() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if !lock_for_reading(&file).map_err(failed)? {
+            return Err(ImageError::Locked { path: path.to_owned() });
+        }
+        if bytes == 0 {
+            return Err(ImageError::Empty { path: path.to_owned() });
+        }
+        let format = match format {
+            Some(format) => format,
+            None if begins_like_qcow2(&mut file) => Format::Qcow2,
+            None => Format::Raw,
+        };
+        let (contents, len) = match format {
+            Format::Raw => (Contents::Raw, bytes),
+            Format::Qcow2 => {
+                let access = open_qcow2(path, &file)?;
+                let len = access.size();
+                (Contents::Qcow2(Box::new(access)), len)
+            }
+        };
+        if len == 0 {
+            return Err(ImageError::Empty { path: path.to_owned() });
+        }
+        if !len.is_multiple_of(SECTOR) {
+            return Err(ImageError::Short { path: path.to_owned(), bytes: len });
+        }
+        if len >= SIZE_LIMIT {
+            return Err(ImageError::Huge { path: path.to_owned(), bytes: len });
+        }
+        let opened = (bytes, metadata.mtime(), metadata.mtime_nsec());
+        Ok(Self { path: path.to_owned(), format, len, file, opened, contents })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it is laid out.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// Bytes on the disk; a multiple of [`SECTOR`].
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "no image is empty")]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// When its file was changed last, in seconds since 1970-01-01 00:00:00 UTC.
+    #[must_use]
+    pub fn modified(&self) -> i64 {
+        self.opened.1
+    }
+
+    /// Fills `bytes` from byte `offset` on; what lies behind the end is zero.
+    ///
+    /// # Errors
+    /// The host cannot read it, or it is damaged there.
+    pub fn read(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        let there = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX).min(bytes.len());
+        let (there, beyond) = bytes.split_at_mut(there);
+        beyond.fill(0);
+        if there.is_empty() {
+            return Ok(());
+        }
+        match &self.contents {
+            Contents::Raw => self.file.read_exact_at(there, offset),
+            Contents::Qcow2(access) => guarded(|| access.read(&mut *there, offset)),
+        }
+    }
+
+    /// The raw image opened to be written as well, unless it is no longer what it was.
+    pub(super) fn for_writing(&self) -> Result<File, ImageError> {
+        if self.format != Format::Raw {
+            return Err(ImageError::NotRaw { path: self.path.clone() });
+        }
+        let failed = |source| ImageError::Write { path: self.path.clone(), source };
+        let file = File::options().read(true).write(true).open(&self.path).map_err(failed)?;
+        let (now, own) = (file.metadata().map_err(failed)?, self.file.metadata().map_err(failed)?);
+        let stamp = (self.opened.0, now.mtime(), now.mtime_nsec());
+        let is_same = (now.dev(), now.ino()) == (own.dev(), own.ino()) && stamp == self.opened;
+        if !is_same || (now.is_file() && now.len() != self.opened.0) {
+            return Err(ImageError::Changed { path: self.path.clone() });
+        }
+        if !super::lock::lock_for_writing(&file, &self.file).map_err(failed)? {
+            return Err(ImageError::Locked { path: self.path.clone() });
+        }
+        Ok(file)
+    }
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image")
+            .field("path", &self.path)
+            .field("format", &self.format)
+            .finish_non_exhaustive()
+    }
+}
+
+fn begins_like_qcow2(file: &mut File) -> bool {
+    let mut magic = [0; 4];
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut magic));
+    read.is_ok() && magic == QCOW2_MAGIC
+}
+
+/// Nothing that the image names is opened: it may come from anywhere.
+fn open_qcow2(path: &Path, file: &File) -> Result<FormatAccess<imago::file::File>, ImageError> {
+    let damaged = |source| ImageError::Damaged { path: path.to_owned(), source };
+    let dependent = |needs: &str| ImageError::Dependent { path: path.to_owned(), needs: needs.to_owned() };
+    // A file description of its own: where one reads, the other must not care.
+    let own = File::open(path).map_err(damaged)?;
+    let same = |a: &File, b: &File| Ok::<_, io::Error>(a.metadata()?.ino() == b.metadata()?.ino());
+    if !same(&own, file).map_err(damaged)? {
+        return Err(ImageError::Changed { path: path.to_owned() });
+    }
+    let opened = guarded(|| {
+        let storage = imago::file::File::try_from(own)?;
+        Qcow2::<imago::file::File>::open_image(storage, false)
+    });
+    let mut qcow2 = opened.map_err(damaged)?;
+    if let Some(backing) = qcow2.implicit_backing_file() {
+        return Err(dependent(backing));
+    }
+    if qcow2.requires_external_data_file() {
+        let name = qcow2.implicit_external_data_file().map_or("a data file", |name| name);
+        return Err(dependent(name));
+    }
+    guarded(|| qcow2.open_implicit_dependencies_gated(imago::DenyImplicitOpenGate::default()))
+        .map_err(damaged)?;
+    Ok(FormatAccess::new(qcow2))
+}
+
+/// What reads an image that came from anywhere may hold something to be impossible that is not.
+fn guarded<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(io::Error::other("its reader gave up")))
+}
