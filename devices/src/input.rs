@@ -29,6 +29,64 @@ pub enum Input {
     },
     /// The power button is pressed for a moment.
     PowerButton,
+    /// A frame arrives from the network.
+    Frame {
+        /// Number of the network card.
+        nic: u8,
+        /// The frame, from the destination's address on, without its checksum.
+        bytes: Vec<u8>,
+    },
+    /// Something happens to the pointing device.
+    Pointer(Pointer),
+    /// Bytes that arrive at a port of a console device, in order.
+    Console {
+        /// Number of the port among all console devices'.
+        port: u8,
+        /// The bytes; they wait until the guest has room.
+        bytes: Vec<u8>,
+    },
+}
+
+/// What a mouse, or a tablet, does. Recordings keep these: variants are only ever added at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pointer {
+    /// It is moved, to the right and down.
+    Move {
+        /// By how much to the right.
+        dx: i16,
+        /// By how much down.
+        dy: i16,
+    },
+    /// It is somewhere on the screen.
+    Place {
+        /// From the left, in 32768ths of the width.
+        x: u16,
+        /// From the top, in 32768ths of the height.
+        y: u16,
+    },
+    /// A button goes down or up.
+    Button {
+        /// Which.
+        button: Button,
+        /// Down or up.
+        down: bool,
+    },
+    /// The wheel is turned.
+    Wheel {
+        /// So many notches away from the user.
+        notches: i8,
+    },
+}
+
+/// A button of a mouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Button {
+    /// Under the forefinger.
+    Left,
+    /// The wheel.
+    Middle,
+    /// The other one.
+    Right,
 }
 
 impl Input {
@@ -42,6 +100,13 @@ impl Input {
             Input::Key { .. } => "keyboard",
             Input::WallClock { .. } => "clock",
             Input::PowerButton => "power",
+            Input::Frame { nic: 0, .. } => "net0",
+            Input::Frame { nic: 1, .. } => "net1",
+            Input::Frame { nic: 2, .. } => "net2",
+            Input::Frame { nic: 3, .. } => "net3",
+            Input::Frame { .. } => "net",
+            Input::Pointer(_) => "pointer",
+            Input::Console { .. } => "console",
         }
     }
 
@@ -59,12 +124,31 @@ impl Input {
             Input::Key { key, down } => format!("key {key:?} {}", if *down { "down" } else { "up" }),
             Input::WallClock { unix_seconds } => format!("wall clock is {unix_seconds} s after 1970 UTC"),
             Input::PowerButton => "power button pressed".to_owned(),
+            Input::Frame { nic, bytes } => format!("net{nic} receives a frame of {} bytes", bytes.len()),
+            Input::Pointer(pointer) => match pointer {
+                Pointer::Move { dx, dy } => format!("pointer moved by {dx}, {dy}"),
+                Pointer::Place { x, y } => format!("pointer at {x}, {y} of 32768"),
+                Pointer::Button { button, down } => {
+                    format!("{button:?} button {}", if *down { "down" } else { "up" })
+                }
+                Pointer::Wheel { notches } => format!("wheel turned by {notches}"),
+            },
+            Input::Console { port, bytes } => {
+                format!(
+                    "console port {port} receives {} bytes: \"{}\"",
+                    bytes.len(),
+                    bytes[..bytes.len().min(64)].escape_ascii()
+                )
+            }
         }
     }
 }
 
 impl rrvmm_replay::Input for Input {
-    const SOURCES: &'static [&'static str] = &["serial0", "serial1", "serial", "keyboard", "clock", "power"];
+    const SOURCES: &'static [&'static str] = &[
+        "serial0", "serial1", "serial", "keyboard", "clock", "power", "net0", "net1", "net2", "net3", "net",
+        "pointer", "console",
+    ];
 
     fn source(&self) -> &'static str {
         self.channel()

@@ -17,9 +17,10 @@ pub mod output;
 pub mod pc;
 pub mod pci;
 pub mod vga;
+pub mod virtio;
 
 pub use bus::Width;
-pub use input::Input;
+pub use input::{Button, Input, Pointer};
 pub use key::Key;
 pub use output::Output;
 pub use pc::{Pc, PcConfig, PcState};

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One thing the machine did that is seen outside. No output ever influences the machine itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
     /// A byte left a serial port.
     Serial {
@@ -23,4 +23,18 @@ pub enum Output {
     PowerOff,
     /// The guest asked for a reset of the whole machine.
     Reset,
+    /// A frame left for the network.
+    Frame {
+        /// Number of the network card.
+        nic: u8,
+        /// The frame, from the destination's address on, without its checksum.
+        bytes: Vec<u8>,
+    },
+    /// Bytes left a port of a console device.
+    Console {
+        /// Number of the port among all console devices'.
+        port: u8,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
 }

@@ -1,6 +1,12 @@
 //! What a `pc` board is built from, and where things are in its address spaces.
 
 use crate::pci::Function;
+use crate::virtio::block::Block;
+use crate::virtio::console::Console;
+use crate::virtio::input::{InputDevice, InputKind};
+use crate::virtio::net::Net;
+use crate::virtio::rng::Rng;
+use crate::virtio::{Kind, VirtioPci};
 use serde::{Deserialize, Serialize};
 
 /// How a `pc` board is put together. Part of a recording's manifest: fields are only ever added.
@@ -19,12 +25,81 @@ pub struct PcConfig {
 
 /// A device beside the board's own. Variants and fields are only ever added at the end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum DeviceConfig {}
+pub enum DeviceConfig {
+    /// A virtio device on the PCI bus.
+    Virtio(VirtioConfig),
+}
+
+/// A virtio device. Variants and fields are only ever added at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VirtioConfig {
+    /// Block device.
+    Block(DiskConfig),
+    /// Entropy source; all of its bytes follow from the seed.
+    Rng {
+        /// 32 bytes.
+        seed: [u8; 32],
+    },
+    /// Network card.
+    Net(NicConfig),
+    /// Console device with these ports, the first of which is the console of simple drivers.
+    Console(Vec<PortConfig>),
+    /// Keyboard or tablet.
+    Input(InputKind),
+}
+
+/// A network card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NicConfig {
+    /// Its number among the machine's network cards.
+    pub nic: u8,
+    /// Its address.
+    pub mac: [u8; 6],
+}
+
+/// A port of a console device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortConfig {
+    /// Its number among the ports of all console devices.
+    pub number: u8,
+    /// Its name, by which programs in the guest find it.
+    pub name: String,
+    /// Whether it is a console, not a plain stream.
+    pub console: bool,
+}
+
+/// A disk as a controller shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskConfig {
+    /// Its number among the machine's disks.
+    pub disk: u8,
+    /// Bytes on it; what is beyond the last whole sector cannot be reached.
+    pub bytes: u64,
+    /// It cannot be written.
+    pub read_only: bool,
+    /// Serial number, at most 20 characters.
+    pub serial: String,
+}
+
+impl VirtioConfig {
+    /// The device at power-on.
+    fn kind(&self) -> Kind {
+        match self {
+            VirtioConfig::Block(disk) => Kind::Block(Block::new(disk)),
+            VirtioConfig::Rng { seed } => Kind::Rng(Rng::new(*seed)),
+            VirtioConfig::Net(nic) => Kind::Net(Net::new(nic)),
+            VirtioConfig::Console(ports) => Kind::Console(Console::new(ports)),
+            VirtioConfig::Input(kind) => Kind::Input(InputDevice::new(*kind)),
+        }
+    }
+}
 
 impl DeviceConfig {
     /// The device as a function on the PCI bus, if it is one.
     fn function(&self) -> Option<Function> {
-        match *self {}
+        match self {
+            DeviceConfig::Virtio(device) => Some(Function::Virtio(Box::new(VirtioPci::new(device.kind())))),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use crate::fw_cfg::FwCfgItems;
 use crate::input::Input;
 use crate::output::Output;
 use crate::vga::{self, Frame, VideoMemory};
+use crate::virtio::Backlog;
 use rrvmm_replay::{Admitted, VirtualTime};
 use serde::{Deserialize, Serialize};
 
@@ -135,14 +136,21 @@ impl Pc {
     fn accept(&mut self, now: VirtualTime, input: Input) {
         self.catch_up(now);
         match input {
-            Input::Serial { port, bytes } => {
+            Input::Serial { port, ref bytes } => {
                 if let Some(uart) = self.state.uarts.get_mut(usize::from(port)) {
-                    uart.receive(now, &bytes);
+                    uart.receive(now, bytes);
                 }
             }
-            Input::Key { key, down } => self.state.keyboard.press(key, down),
+            Input::Key { key, down } => {
+                if !self.state.pci.receive(now, &input) {
+                    self.state.keyboard.press(key, down);
+                }
+            }
             Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
             Input::PowerButton => self.state.pm.press_power_button(),
+            Input::Frame { .. } | Input::Pointer(_) | Input::Console { .. } => {
+                self.state.pci.receive(now, &input);
+            }
         }
         self.drive_lines();
         self.settle();
@@ -152,6 +160,12 @@ impl Pc {
     #[must_use]
     pub fn serial_backlog(&self, port: u8) -> usize {
         self.state.uarts.get(usize::from(port)).map_or(0, |uart| uart.backlog())
+    }
+
+    /// Bytes that have arrived for a network card or console port and that the guest has yet to take; for throttling.
+    #[must_use]
+    pub fn backlog(&self, of: Backlog) -> usize {
+        self.state.pci.backlog(of)
     }
 
     /// What the machine said since this was last called. Not part of the state.

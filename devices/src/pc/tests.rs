@@ -233,7 +233,7 @@ fn debug_consoles_say_they_are_there() {
         assert_eq!(pc.port_read(at(0), port, B1), 0xe9);
         pc.port_write(at(0), port, B1, u32::from(b'x'));
     }
-    assert_eq!(pc.take_outputs(), [Output::DebugConsole(b'x'); 2]);
+    assert_eq!(pc.take_outputs(), vec![Output::DebugConsole(b'x'); 2]);
     assert!(!pc.attention());
 }
 

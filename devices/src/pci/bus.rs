@@ -3,6 +3,7 @@
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
+use crate::input::Input;
 use crate::output::Output;
 use crate::pc::PcConfig;
 use crate::pci::config_space::{BarKind, ConfigSpace, INTERRUPT_LINE, INTERRUPT_PIN, Space};
@@ -10,6 +11,7 @@ use crate::pci::function::{Function, PciFunction};
 use crate::pci::i440fx::I440fx;
 use crate::pci::piix3::{DEFAULT_ROUTES, Piix3};
 use crate::pci::piix4_pm::Piix4Pm;
+use crate::virtio::Backlog;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +179,17 @@ impl PciBus {
                 function.serve(now, masters, outputs);
             }
         }
+    }
+
+    /// Something arrives from outside. Whether it is for one of the functions.
+    pub fn receive(&mut self, now: VirtualTime, input: &Input) -> bool {
+        self.slots.iter_mut().any(|slot| slot.function.get_mut().receive(now, input))
+    }
+
+    /// Bytes that have arrived for the guest, which has yet to take them.
+    #[must_use]
+    pub fn backlog(&self, of: Backlog) -> usize {
+        self.slots.iter().map(|slot| slot.function.get().backlog(of)).sum()
     }
 
     /// The next message that a function has sent to a local APIC, once.

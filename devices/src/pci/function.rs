@@ -3,8 +3,10 @@
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
+use crate::input::Input;
 use crate::output::Output;
 use crate::pci::config_space::ConfigSpace;
+use crate::virtio::{Backlog, VirtioPci};
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,16 @@ pub trait PciFunction {
     /// Does the work that is due at `now`, with what a bus master can reach. What it says goes to the end of `outputs`.
     fn serve(&mut self, _now: VirtualTime, _masters: &mut Masters<'_>, _outputs: &mut Vec<Output>) {}
 
+    /// Something arrives from outside. Whether it is for this function.
+    fn receive(&mut self, _now: VirtualTime, _input: &Input) -> bool {
+        false
+    }
+
+    /// Bytes that have arrived for the guest, which has yet to take them.
+    fn backlog(&self, _of: Backlog) -> usize {
+        0
+    }
+
     /// The next message that it has sent to a local APIC, once.
     fn take_message(&mut self) -> Option<InterruptMessage> {
         None
@@ -55,6 +67,8 @@ pub trait PciFunction {
 /// A function on the bus beside the chip set's own. A new kind of device is a new variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Function {
+    /// A virtio device.
+    Virtio(Box<VirtioPci>),
     /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
     #[cfg(test)]
     Probe(Box<super::bus::tests::Probe>),
@@ -65,6 +79,7 @@ impl Function {
     #[must_use]
     pub fn get(&self) -> &dyn PciFunction {
         match *self {
+            Function::Virtio(ref virtio) => &**virtio,
             #[cfg(test)]
             Function::Probe(ref probe) => &**probe,
         }
@@ -73,6 +88,7 @@ impl Function {
     /// The function, to change.
     pub fn get_mut(&mut self) -> &mut dyn PciFunction {
         match *self {
+            Function::Virtio(ref mut virtio) => &mut **virtio,
             #[cfg(test)]
             Function::Probe(ref mut probe) => &mut **probe,
         }

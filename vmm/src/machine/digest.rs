@@ -55,19 +55,25 @@ pub(super) struct OutputDigest(u128);
 impl OutputDigest {
     /// Adds one output.
     pub fn add(&mut self, output: &Output) {
-        let (kind, a, b) = match *output {
-            Output::Serial { port, byte } => (0u8, u32::from(port), u32::from(byte)),
-            Output::DebugConsole(byte) => (1, u32::from(byte), 0),
-            Output::DebugExit { value } => (2, value, 0),
-            Output::PowerOff => (3, 0, 0),
-            Output::Reset => (4, 0, 0),
+        let (kind, a, b, rest): (u8, u32, u32, &[u8]) = match output {
+            Output::Serial { port, byte } => (0, u32::from(*port), u32::from(*byte), &[]),
+            Output::DebugConsole(byte) => (1, u32::from(*byte), 0, &[]),
+            Output::DebugExit { value } => (2, *value, 0, &[]),
+            Output::PowerOff => (3, 0, 0, &[]),
+            Output::Reset => (4, 0, 0, &[]),
+            Output::Frame { nic, bytes } => (5, u32::from(*nic), bytes.len() as u32, bytes),
+            Output::Console { port, bytes } => (6, u32::from(*port), bytes.len() as u32, bytes),
         };
         let mut bytes = [0; 25];
         bytes[..16].copy_from_slice(&self.0.to_le_bytes());
         bytes[16] = kind;
         bytes[17..21].copy_from_slice(&a.to_le_bytes());
         bytes[21..].copy_from_slice(&b.to_le_bytes());
-        self.0 = xxhash_rust::xxh3::xxh3_128(&bytes);
+        self.0 = if rest.is_empty() {
+            xxhash_rust::xxh3::xxh3_128(&bytes)
+        } else {
+            xxhash_rust::xxh3::xxh3_128(&[&bytes, rest].concat())
+        };
     }
 
     /// The digest.

@@ -216,7 +216,10 @@ impl PcMachine {
                 Output::DebugExit { value } => {
                     Some(EndReason::DebugExit { status: value.wrapping_mul(2).wrapping_add(1) })
                 }
-                Output::Serial { .. } | Output::DebugConsole(_) => None,
+                Output::Serial { .. }
+                | Output::DebugConsole(_)
+                | Output::Frame { .. }
+                | Output::Console { .. } => None,
             };
             self.ended = self.ended.or(end);
             self.outputs.push(output);

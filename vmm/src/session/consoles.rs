@@ -148,6 +148,8 @@ fn write(consoles: &mut Outputs, outputs: &[Output]) -> Result<(), HostError> {
             Output::DebugConsole(byte) => (DEBUG_CONSOLE, *byte),
             // What these mean for the run, the machine says by ending it.
             Output::DebugExit { .. } | Output::PowerOff | Output::Reset => continue,
+            // These are for the network, and for consoles of other kinds.
+            Output::Frame { .. } | Output::Console { .. } => continue,
         };
         if console != run.0 {
             consoles.write(run.0, &run.1)?;

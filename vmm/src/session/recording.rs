@@ -90,7 +90,15 @@ fn wall_clock<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<i64, Ses
     Ok(match codec::from_bytes(&payload) {
         Ok(Input::WallClock { unix_seconds }) => unix_seconds,
         // Not what this program writes; the replay will see whether it can be used.
-        Ok(Input::Serial { .. } | Input::Key { .. } | Input::PowerButton) | Err(_) => 0,
+        Ok(
+            Input::Serial { .. }
+            | Input::Key { .. }
+            | Input::PowerButton
+            | Input::Frame { .. }
+            | Input::Pointer(_)
+            | Input::Console { .. },
+        )
+        | Err(_) => 0,
     })
 }
 

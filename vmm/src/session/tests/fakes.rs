@@ -142,7 +142,11 @@ impl Steppable for Echo {
                 self.asleep = false;
             }
             Input::WallClock { unix_seconds } => self.wall_clock = unix_seconds,
-            Input::Key { .. } | Input::PowerButton => {}
+            Input::Key { .. }
+            | Input::PowerButton
+            | Input::Frame { .. }
+            | Input::Pointer(_)
+            | Input::Console { .. } => {}
         }
         Ok(())
     }
@@ -202,7 +206,12 @@ impl Machine for Echo {
 fn shown(outputs: &[Output]) -> impl Iterator<Item = u8> {
     outputs.iter().filter_map(|output| match output {
         Output::Serial { byte, .. } => Some(*byte),
-        Output::DebugConsole(_) | Output::DebugExit { .. } | Output::PowerOff | Output::Reset => None,
+        Output::DebugConsole(_)
+        | Output::DebugExit { .. }
+        | Output::PowerOff
+        | Output::Reset
+        | Output::Frame { .. }
+        | Output::Console { .. } => None,
     })
 }
 
