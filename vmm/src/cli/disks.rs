@@ -1,9 +1,9 @@
 //! `--disk` and `--cdrom`: images, what a recording says of them, and the devices that the guest finds them behind.
 
-use anyhow::ensure;
+use anyhow::{Context as _, bail, ensure};
 use rrvmm::disk::{DiskInfo, Disks, Format, Image};
 use rrvmm::tell;
-use rrvmm_devices::pc::DeviceConfig;
+use rrvmm_devices::pc::{DeviceConfig, DiskConfig, VirtioConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -113,8 +113,23 @@ impl OpenDisks {
 
     /// The devices that they are behind.
     pub(super) fn devices(&self) -> anyhow::Result<Vec<DeviceConfig>> {
-        ensure!(self.args.is_empty(), "disks cannot be attached yet");
-        Ok(Vec::new())
+        let disks = self.args.iter().zip(&self.infos).enumerate();
+        disks
+            .map(|(n, (arg, info))| {
+                let config = DiskConfig {
+                    disk: u8::try_from(n).context("there can be no more than 256 disks")?,
+                    bytes: info.bytes,
+                    read_only: info.read_only,
+                    serial: format!("disk{n}"),
+                };
+                match arg.interface {
+                    Interface::Virtio => Ok(DeviceConfig::Virtio(VirtioConfig::Block(config))),
+                    Interface::Ide | Interface::Ahci => {
+                        bail!("disks behind IDE and AHCI cannot be attached yet")
+                    }
+                }
+            })
+            .collect()
     }
 
     /// Their contents. What a run reads of them is kept for a recording if `recorded`.
