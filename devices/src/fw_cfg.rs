@@ -34,8 +34,8 @@ impl FwCfgItems {
             (0x01, 1u32.to_le_bytes().to_vec()),
             (0x02, vec![0; 16]),
             (0x03, config.memory_bytes.to_le_bytes().to_vec()),
-            // There is no graphic display.
-            (0x04, 1u16.to_le_bytes().to_vec()),
+            // Whether there is no graphic display.
+            (0x04, u16::from(!config.display.pci).to_le_bytes().to_vec()),
             (0x05, u16::from(config.cpus).to_le_bytes().to_vec()),
             // No boot menu.
             (0x0e, 0u16.to_le_bytes().to_vec()),

@@ -11,6 +11,8 @@ use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion}
 pub enum Backing {
     /// The RAM at the same address.
     Ram,
+    /// The RAM from this address on.
+    Alias(u64),
     /// Firmware bytes, from this offset of the image on.
     Rom(usize),
     /// A device (or nothing).
@@ -188,15 +190,15 @@ impl PhysMap {
                 let page = self.rom.get(at / 16..(at + PAGE as usize) / 16)?;
                 (!write).then_some(HostPage { host: page.as_ptr() as usize + at % 16, ram: None })
             }
-            (Backing::Ram, _) => {
-                let r = self.regions.iter().find(|r| addr.wrapping_sub(r.start) < r.len)?;
-                let into = addr - r.start;
-                Some(HostPage {
-                    host: r.host + into as usize,
-                    ram: Some(r.first_page + (into / PAGE) as usize),
-                })
-            }
+            (Backing::Ram, _) => self.ram_page(addr),
+            (Backing::Alias(start), into) => self.ram_page(start + into),
         }
+    }
+
+    fn ram_page(&self, addr: u64) -> Option<HostPage> {
+        let r = self.regions.iter().find(|r| addr.wrapping_sub(r.start) < r.len)?;
+        let into = addr - r.start;
+        Some(HostPage { host: r.host + into as usize, ram: Some(r.first_page + (into / PAGE) as usize) })
     }
 
     /// Physical address of RAM page `page`.

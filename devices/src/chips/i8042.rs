@@ -1,9 +1,10 @@
 //! 8042 keyboard controller of a PC AT (IBM PC AT Technical Reference, "Keyboard controller"), with a keyboard on its
-//! first port and nothing on its second.
+//! first port and a mouse on its second.
 //!
 //! Commands are carried out at once, so the input buffer is never seen full.
 
 use crate::chips::keyboard::{Keyboard, to_set1};
+use crate::chips::mouse::Mouse;
 use crate::key::Key;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -13,15 +14,12 @@ const STATUS_SYSTEM: u8 = 0x04;
 const STATUS_COMMAND: u8 = 0x08;
 const STATUS_UNLOCKED: u8 = 0x10;
 const STATUS_AUXILIARY: u8 = 0x20;
-const STATUS_TIMEOUT: u8 = 0x40;
 const CONTROL_INTERRUPT: u8 = 0x01;
 const CONTROL_AUXILIARY_INTERRUPT: u8 = 0x02;
 const CONTROL_SYSTEM: u8 = 0x04;
 const CONTROL_DISABLE: u8 = 0x10;
 const CONTROL_AUXILIARY_DISABLE: u8 = 0x20;
 const CONTROL_TRANSLATE: u8 = 0x40;
-/// What a command answers when nothing is on the auxiliary port: its clock line is stuck low.
-const AUXILIARY_TEST_FAILED: u8 = 0x01;
 
 /// A byte on its way into the output buffer, with the status bits that come with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,10 +37,11 @@ pub struct Effects {
     pub a20: Option<bool>,
 }
 
-/// The controller and its keyboard.
+/// The controller, its keyboard and its mouse.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct I8042 {
     keyboard: Keyboard,
+    mouse: Mouse,
     ram: [u8; 32],
     command_byte_last: bool,
     /// The command that the next byte at port 0x60 belongs to.
@@ -61,6 +60,7 @@ impl Default for I8042 {
         ram[0] = CONTROL_INTERRUPT | CONTROL_SYSTEM | CONTROL_AUXILIARY_DISABLE | CONTROL_TRANSLATE;
         Self {
             keyboard: Keyboard::default(),
+            mouse: Mouse::default(),
             ram,
             command_byte_last: false,
             pending_command: None,
@@ -77,6 +77,17 @@ impl I8042 {
     pub fn press(&mut self, key: Key, down: bool) {
         self.keyboard.press(key, down);
         self.fill_output();
+    }
+
+    /// The mouse, to be used; call [`Self::next_output`] after that.
+    pub fn mouse(&mut self) -> &mut Mouse {
+        &mut self.mouse
+    }
+
+    /// The keyboard's lights: Scroll Lock, Num Lock, Caps Lock from bit 0 on.
+    #[must_use]
+    pub fn leds(&self) -> u8 {
+        self.keyboard.leds()
     }
 
     /// The keyboard's interrupt line.
@@ -127,10 +138,8 @@ impl I8042 {
                 effects.a20 = Some(value & 2 != 0);
             }
             Some(0xd2) => self.reply(value, 0),
-            // Looped back from the auxiliary port without its status bit: there is no such port.
-            Some(0xd3) => self.reply(value, 0),
-            // Nothing answers: the controller reports a timeout.
-            Some(0xd4) => self.reply(0xfe, STATUS_AUXILIARY | STATUS_TIMEOUT),
+            Some(0xd3) => self.reply(value, STATUS_AUXILIARY),
+            Some(0xd4) => self.mouse.write(value),
             Some(_) => {}
         }
         self.fill_output();
@@ -149,7 +158,7 @@ impl I8042 {
             0xa4 => self.reply(0xf1, 0),
             0xa7 => self.ram[0] |= CONTROL_AUXILIARY_DISABLE,
             0xa8 => self.ram[0] &= !CONTROL_AUXILIARY_DISABLE,
-            0xa9 => self.reply(AUXILIARY_TEST_FAILED, 0),
+            0xa9 => self.reply(0x00, 0),
             0xaa => {
                 self.ram[0] |= CONTROL_SYSTEM;
                 self.reply(0x55, 0);
@@ -190,11 +199,15 @@ impl I8042 {
                 self.output = Some(reply);
                 return;
             }
-            if self.ram[0] & CONTROL_DISABLE != 0 {
+            let may = |disabled: u8| self.ram[0] & disabled == 0;
+            let (from_keyboard, from_mouse) = (may(CONTROL_DISABLE), may(CONTROL_AUXILIARY_DISABLE));
+            if from_keyboard && let Some(byte) = self.keyboard.take() {
+                self.output = self.translate(byte).map(|byte| Reply { byte, status: 0 });
+            } else if from_mouse && let Some(byte) = self.mouse.take() {
+                self.output = Some(Reply { byte, status: STATUS_AUXILIARY });
+            } else {
                 return;
             }
-            let Some(byte) = self.keyboard.take() else { return };
-            self.output = self.translate(byte).map(|byte| Reply { byte, status: 0 });
         }
     }
 
@@ -215,6 +228,7 @@ impl I8042 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Button;
 
     fn drain(chip: &mut I8042) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -263,14 +277,34 @@ mod tests {
     }
 
     #[test]
-    fn self_tests_and_the_missing_mouse() {
+    fn self_tests_and_loops() {
         let mut chip = I8042::default();
         assert_eq!(command(&mut chip, 0xaa), [0x55]);
         assert_eq!(command(&mut chip, 0xab), [0x00]);
-        assert_eq!(command(&mut chip, 0xa9), [AUXILIARY_TEST_FAILED]);
+        assert_eq!(command(&mut chip, 0xa9), [0x00]);
         chip.write_command(0xd3, true);
         chip.write_data(0x5a);
-        assert_eq!(chip.read_status() & (STATUS_AUXILIARY | STATUS_OUTPUT_FULL), STATUS_OUTPUT_FULL);
+        assert_eq!(chip.read_status() & 0x21, STATUS_AUXILIARY | STATUS_OUTPUT_FULL);
+    }
+
+    #[test]
+    fn the_mouse_has_its_own_interrupt_and_can_be_held_off() {
+        let mut chip = I8042::default();
+        let tell = |chip: &mut I8042, byte| {
+            chip.write_command(0xd4, true);
+            chip.write_data(byte);
+        };
+        tell(&mut chip, 0xf4);
+        assert_eq!(chip.read_status() & STATUS_OUTPUT_FULL, 0, "the port is disabled");
+        chip.write_command(0x60, true);
+        chip.write_data(0x47);
+        assert!(chip.auxiliary_irq() && !chip.keyboard_irq());
+        assert_eq!(drain(&mut chip), [0xfa]);
+        chip.mouse().press(Button::Left, true);
+        chip.mouse().go(5, -6);
+        chip.next_output();
+        chip.press(Key::A, true);
+        assert_eq!(drain(&mut chip), [0x09, 0x1e, 5, 6]);
     }
 
     #[test]

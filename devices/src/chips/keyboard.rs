@@ -53,6 +53,12 @@ impl Keyboard {
         Some(byte)
     }
 
+    /// The lights: Scroll Lock, Num Lock, Caps Lock from bit 0 on.
+    #[must_use]
+    pub fn leds(&self) -> u8 {
+        self.leds
+    }
+
     /// A key goes down or up.
     pub fn press(&mut self, key: Key, down: bool) {
         if self.scanning && self.output.len() < BUFFER_LIMIT {

@@ -10,6 +10,7 @@ pub mod keyboard;
 pub mod lapic;
 pub mod lapic_timer;
 pub mod mc146818;
+pub mod mouse;
 pub mod pic8259;
 pub mod pit8254;
 pub mod pit_counter;

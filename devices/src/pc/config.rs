@@ -21,6 +21,33 @@ pub struct PcConfig {
     /// Devices beside the board's own, in the order of the command line.
     #[serde(default)]
     pub devices: Vec<DeviceConfig>,
+    /// The display adapter.
+    #[serde(default)]
+    pub display: DisplayConfig,
+}
+
+/// How the display adapter is built. A VGA is always there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplayConfig {
+    /// It is on the PCI bus, with VBE modes and a linear frame buffer.
+    pub pci: bool,
+    /// Bytes of its video BIOS; 0 for none.
+    pub rom_bytes: u32,
+}
+
+impl DisplayConfig {
+    /// An adapter on the PCI bus, without a video BIOS.
+    #[must_use]
+    pub fn pci() -> Self {
+        Self { pci: true, rom_bytes: 0 }
+    }
+
+    /// Bytes of the window onto the video BIOS, if there is one: a power of two.
+    #[must_use]
+    pub(crate) fn rom_window(&self) -> Option<u32> {
+        let bytes = self.rom_bytes.max(0x1000).checked_next_power_of_two();
+        bytes.filter(|_| self.pci && self.rom_bytes > 0)
+    }
 }
 
 /// A device beside the board's own. Variants and fields are only ever added at the end.
@@ -108,6 +135,9 @@ pub const FIRST_DEVICE_SLOT: u8 = 3;
 
 /// RAM below this address; what does not fit continues at 4 GiB.
 pub const LOW_RAM_LIMIT: u64 = 0xc000_0000;
+/// Where the linear frame buffer is as bus masters and debuggers reach it: beyond what the processor can address. The guest finds
+/// it where [`VideoWindows`] says.
+pub const VIDEO_MEMORY_BASE: u64 = 1 << 40;
 /// Where RAM continues above the hole for devices.
 pub const HIGH_RAM_START: u64 = 0x1_0000_0000;
 /// The window onto video memory.
@@ -129,7 +159,7 @@ impl PcConfig {
     /// A board with one processor and no devices beside its own.
     #[must_use]
     pub fn new(memory_bytes: u64, firmware: bool) -> Self {
-        Self { memory_bytes, cpus: 1, firmware, devices: Vec::new() }
+        Self { memory_bytes, cpus: 1, firmware, devices: Vec::new(), display: DisplayConfig::default() }
     }
 
     /// The PCI functions of the devices, each with the slot and function number it is at.

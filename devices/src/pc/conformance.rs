@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::bus::Width;
+use crate::input::{Button, Pointer};
 use crate::key::Key;
 use proptest::prelude::*;
 
@@ -14,6 +15,7 @@ enum Event {
     MemoryWrite(u64, Width, u64),
     Serial(u8, Vec<u8>),
     Key(usize, bool),
+    Point(bool, i16, i16, u8),
     WallClock(i64),
     PowerButton,
     Acknowledge,
@@ -28,7 +30,8 @@ const PORTS: &[u16] = &[
     0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x60, 0x64, 0x70, 0x71, 0x92, 0xb2,
     0xb3, 0xe9, 0xf4, 0x402, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x2f8, 0x2f9, 0x2fc,
     0x3c0, 0x3c1, 0x3c2, 0x3c4, 0x3c5, 0x3c7, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, 0x510, 0x511,
-    0x600, 0x602, 0x604, 0x608, 0xafe0, 0xafe2, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe, 0xcff, 0x80, 0xffff,
+    0x600, 0x602, 0x604, 0x608, 0x1ce, 0x1cf, 0x1d0, 0xafe0, 0xafe2, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe,
+    0xcff, 0x80, 0xffff,
 ];
 
 const ADDRESSES: &[u64] = &[
@@ -66,6 +69,10 @@ const ADDRESSES: &[u64] = &[
     0xa_0000,
     0xb_8000,
     0xb_ffff,
+    0xfebf_0400,
+    0xfebf_041a,
+    0xfebf_0502,
+    0xfebf_0508,
     0xd000_0000,
 ];
 
@@ -92,6 +99,10 @@ fn value() -> impl Strategy<Value = u64> {
         Just(0x30),
         Just(0x46),
         Just(0x8000_0858),
+        Just(0x8000_1004),
+        Just(0x8000_1010),
+        Just(0x8000_1030),
+        Just(0xfd00_0001),
     ]
 }
 
@@ -106,6 +117,7 @@ fn event() -> impl Strategy<Value = Event> {
         10 => (address(), memory_width(), value()).prop_map(|(a, width, value)| Event::MemoryWrite(a, width, value)),
         1 => (0u8..3, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Event::Serial(port, bytes)),
         1 => (0..Key::ALL.len(), any::<bool>()).prop_map(|(key, down)| Event::Key(key, down)),
+        1 => any::<(bool, i16, i16, u8)>().prop_map(|(relative, x, y, buttons)| Event::Point(relative, x, y, buttons)),
         1 => any::<i64>().prop_map(Event::WallClock),
         1 => Just(Event::PowerButton),
         4 => Just(Event::Acknowledge),
@@ -153,7 +165,9 @@ fn setup() -> impl Strategy<Value = Vec<Event>> {
         (0xfed0_0010, 3),
         (0xfed0_0120, 0x2804),
     ]);
-    prop::sample::select(vec![pic, pit, rtc, uart, apics, timer, hpet])
+    // The mouse enabled, with its interrupt.
+    let mouse: Vec<Event> = bytes(&[(0x64, 0x60), (0x60, 0x47), (0x64, 0xd4), (0x60, 0xf4)]);
+    prop::sample::select(vec![mouse, pic, pit, rtc, uart, apics, timer, hpet])
 }
 
 /// Events with the time that passes before each.
@@ -166,7 +180,8 @@ fn history() -> impl Strategy<Value = Vec<(u64, Event)>> {
 }
 
 fn board(firmware: bool) -> Pc {
-    Pc::new(&PcConfig::new(64 << 20, firmware))
+    let display = DisplayConfig { rom_bytes: 0x9000, ..DisplayConfig::pci() };
+    Pc::new(&PcConfig { display, ..PcConfig::new(64 << 20, firmware) })
 }
 
 /// What the guest and the world see of a history.
@@ -208,6 +223,19 @@ fn happen(pc: &mut Pc, ns: u64, event: &Event, seen: &mut Seen) {
         Event::MemoryWrite(address, width, value) => pc.mmio_write(now, *address, *width, *value),
         Event::Serial(port, bytes) => pc.accept(now, Input::Serial { port: *port, bytes: bytes.clone() }),
         Event::Key(key, down) => pc.accept(now, Input::Key { key: Key::ALL[*key], down: *down }),
+        Event::Point(relative, x, y, buttons) => {
+            let (button, down) = (Button::Left, buttons & 1 != 0);
+            let motion = if *relative {
+                Pointer::Move { dx: *x, dy: *y }
+            } else {
+                Pointer::Place { x: *x as u16, y: *y as u16 }
+            };
+            for pointer in
+                [motion, Pointer::Button { button, down }, Pointer::Wheel { notches: *buttons as i8 }]
+            {
+                pc.accept(now, Input::Pointer(pointer));
+            }
+        }
         Event::WallClock(unix_seconds) => pc.accept(now, Input::WallClock { unix_seconds: *unix_seconds }),
         Event::PowerButton => pc.accept(now, Input::PowerButton),
         Event::Acknowledge => seen.values.push(pc.acknowledge_interrupt(now).map_or(u64::MAX, u64::from)),
@@ -357,6 +385,8 @@ const MUTATIONS: &[(&str, Event)] = &[
     ("i8042", Event::Write(0x64, Width::B1, 0xd1)),
     ("keyboard", Event::Write(0x60, Width::B1, 0xed)),
     ("keys", Event::Key(0, true)),
+    ("mouse", Event::Point(true, 1, 2, 3)),
+    ("pointer", Event::Point(false, 1, 2, 0)),
     ("cmos index", Event::Write(0x70, Width::B1, 0x11)),
     ("clock", Event::WallClock(5)),
     ("a20", Event::Write(0x92, Width::B1, 0x00)),
@@ -365,6 +395,8 @@ const MUTATIONS: &[(&str, Event)] = &[
     ("com2", Event::Write(0x2ff, Width::B1, 0x01)),
     ("com1 backlog", Event::Serial(0, Vec::new())),
     ("vga register", Event::Write(0x3d4, Width::B1, 0x0e)),
+    ("vbe register", Event::Write(0x1d0, Width::B2, 0xb0c4)),
+    ("vbe index", Event::Write(0x1ce, Width::B2, 1)),
     ("vga memory", Event::MemoryWrite(0xb_8000, Width::B1, 0x41)),
     ("fw_cfg", Event::Write(0x510, Width::B2, 0x19)),
     ("fw_cfg offset", Event::Read(0x511, Width::B1)),

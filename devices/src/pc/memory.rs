@@ -62,6 +62,9 @@ impl Pc {
         address: u64,
         width: Width,
     ) -> Option<u64> {
+        if let Some(offset) = self.display_register(space, address) {
+            return Some(self.state.vga.read_mmio(now, offset, width.bytes()));
+        }
         let (function, bar, offset) = self.state.pci.decode(space, address)?;
         let value = function.read(now, bar, offset, width);
         self.after_pci_access();
@@ -77,6 +80,10 @@ impl Pc {
         width: Width,
         value: u64,
     ) -> bool {
+        if let Some(offset) = self.display_register(space, address) {
+            self.write_display(|vga| vga.write_mmio(offset, width.bytes(), value));
+            return true;
+        }
         let Some((function, bar, offset)) = self.state.pci.decode(space, address) else { return false };
         function.write(now, bar, offset, width, value);
         self.after_pci_access();

@@ -4,6 +4,7 @@ mod config;
 #[cfg(test)]
 mod conformance;
 
+mod display;
 mod interrupts;
 mod memory;
 mod ports;
@@ -12,11 +13,12 @@ mod state;
 mod tests;
 
 pub use config::*;
+pub use display::VideoWindows;
 pub use state::PcState;
 
 use crate::dma::Masters;
 use crate::fw_cfg::FwCfgItems;
-use crate::input::Input;
+use crate::input::{Input, Pointer};
 use crate::output::Output;
 use crate::vga::{self, Frame, VideoMemory};
 use crate::virtio::Backlog;
@@ -118,6 +120,9 @@ impl Pc {
 
     /// Lets devices that are bus masters do the work that is due: after [`Pc::advance`], between two instructions.
     pub fn serve(&mut self, now: VirtualTime, masters: &mut Masters<'_>) {
+        if self.state.vga.wants_clear() {
+            self.clear_screen(masters.memory);
+        }
         // Work that is due is the earliest deadline, so this costs nothing as long as there is none.
         if self.deadline.is_none_or(|deadline| deadline > now)
             || self.state.pci.service_at().is_none_or(|at| at > now)
@@ -148,12 +153,35 @@ impl Pc {
             }
             Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
             Input::PowerButton => self.state.pm.press_power_button(),
-            Input::Frame { .. } | Input::Pointer(_) | Input::Console { .. } => {
+            Input::Pointer(pointer) => {
+                if !self.state.pci.receive(now, &input) {
+                    self.point(pointer);
+                }
+            }
+            Input::Frame { .. } | Input::Console { .. } => {
                 self.state.pci.receive(now, &input);
             }
         }
         self.drive_lines();
         self.settle();
+    }
+
+    /// A mouse only knows how far it goes: from place to place on the screen, in pixels.
+    fn point(&mut self, pointer: Pointer) {
+        let mouse = self.state.keyboard.mouse();
+        match pointer {
+            Pointer::Move { dx, dy } => mouse.go(i32::from(dx), i32::from(dy)),
+            Pointer::Place { x, y } => {
+                let (width, height) = self.state.vga.size();
+                let pixel = |at: u16, size: u32| (u32::from(at.min(0x7fff)) * size >> 15) as i32;
+                let (x, y) = (pixel(x, width), pixel(y, height));
+                let (from_x, from_y) = self.state.pointer.replace((x, y)).unwrap_or((x, y));
+                mouse.go(x.saturating_sub(from_x), y.saturating_sub(from_y));
+            }
+            Pointer::Button { button, down } => mouse.press(button, down),
+            Pointer::Wheel { notches } => mouse.turn_wheel(i32::from(notches)),
+        }
+        self.state.keyboard.next_output();
     }
 
     /// Bytes a serial port's peer has still to send; for throttling a source that produces without end.

@@ -6,7 +6,6 @@ use crate::fw_cfg;
 use crate::output::Output;
 use crate::pc::{Pc, RESET_PORT};
 use crate::pci::Space;
-use crate::vga::VBE_PORTS;
 use rrvmm_replay::VirtualTime;
 
 /// Offset of the timer in the power management ports.
@@ -33,7 +32,7 @@ impl Pc {
         if is_pci_data(port, width) {
             return self.read_pci_data(now, port, width);
         }
-        if width == Width::B2 && VBE_PORTS.contains(&port) {
+        if self.is_vbe(port, width) {
             return u32::from(self.state.vga.read_vbe(port));
         }
         if width == Width::B4 && self.state.pci.power_management().decode(port) == Some(PM_TIMER) {
@@ -56,7 +55,7 @@ impl Pc {
             (_, Width::B1) => self.write_byte(now, port, value as u8),
             (PCI_ADDRESS_PORT, Width::B4) => self.state.pci.write_address(value),
             _ if is_pci_data(port, width) => self.write_pci_data(now, port, width, value),
-            (_, Width::B2) if VBE_PORTS.contains(&port) => self.write_vbe(port, value as u16),
+            _ if self.is_vbe(port, width) => self.write_display(|vga| vga.write_vbe(port, value as u16)),
             (fw_cfg::SELECTOR_PORT, Width::B2) => self.state.fw_cfg.select(value as u16),
             _ if self.write_bar(now, Space::Io, u64::from(port), width, u64::from(value)) => {}
             _ => {
@@ -193,12 +192,6 @@ impl Pc {
         value
     }
 
-    fn write_vbe(&mut self, port: u16, value: u16) {
-        let before = self.state.vga.bank();
-        self.state.vga.write_vbe(port, value);
-        self.attention |= self.state.vga.bank() != before || self.state.vga.wants_clear();
-    }
-
     fn write_pm(&mut self, now: VirtualTime, offset: u16, value: u8) {
         self.catch_up(now);
         if self.state.pm.write(offset, value) {
@@ -222,9 +215,9 @@ impl Pc {
     }
 
     fn write_pci_data(&mut self, now: VirtualTime, port: u16, width: Width, value: u32) {
-        let before = self.state.pci.host_bridge().pam_registers();
+        let before = (self.state.pci.host_bridge().pam_registers(), self.video_windows());
         self.state.pci.write_data(now, (port & 3) as u8, width, value);
-        self.attention |= before != self.state.pci.host_bridge().pam_registers();
+        self.attention |= before != (self.state.pci.host_bridge().pam_registers(), self.video_windows());
         self.after_pci_access();
     }
 

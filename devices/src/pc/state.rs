@@ -46,6 +46,8 @@ pub struct PcState {
     /// PCI interrupt links.
     pub(crate) links: u8,
     pub(crate) unclaimed: Unclaimed,
+    /// The pixel at which an absolute motion was last, for the mouse to go on from.
+    pub(crate) pointer: Option<(i32, i32)>,
 }
 
 impl PcState {
@@ -71,6 +73,7 @@ impl PcState {
             routed_lines: 0,
             links: 0,
             unclaimed: Unclaimed::default(),
+            pointer: None,
         };
         state.reset(VirtualTime::ZERO);
         fill_cmos(&mut state.rtc, config);

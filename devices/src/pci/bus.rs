@@ -7,6 +7,7 @@ use crate::input::Input;
 use crate::output::Output;
 use crate::pc::PcConfig;
 use crate::pci::config_space::{BarKind, ConfigSpace, INTERRUPT_LINE, INTERRUPT_PIN, Space};
+use crate::pci::display::DisplayFunction;
 use crate::pci::function::{Function, PciFunction};
 use crate::pci::i440fx::I440fx;
 use crate::pci::piix3::{DEFAULT_ROUTES, Piix3};
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
 const HOST_BRIDGE: u8 = 0x00;
 /// Device 1 function 0.
 const ISA_BRIDGE: u8 = 0x08;
+/// Device 2 function 0.
+const DISPLAY: u8 = 0x10;
 /// Device 1 function 3.
 const POWER_MANAGEMENT: u8 = 0x0b;
 /// Where devices are put on a machine without firmware to do it, from this address on.
@@ -40,6 +43,7 @@ pub struct PciBus {
     host_bridge: I440fx,
     isa_bridge: Piix3,
     power_management: Piix4Pm,
+    display: Option<DisplayFunction>,
     slots: Vec<Slot>,
 }
 
@@ -53,6 +57,7 @@ impl PciBus {
             host_bridge: I440fx::new(firmware),
             isa_bridge: Piix3::new(firmware),
             power_management: Piix4Pm::default(),
+            display: config.display.pci.then(|| DisplayFunction::new(&config.display)),
             slots: Vec::new(),
         };
         for (devfn, function) in config.functions() {
@@ -72,6 +77,9 @@ impl PciBus {
     /// Gives every function its addresses and interrupt line, as firmware does.
     pub(crate) fn assign(&mut self) {
         let (mut memory, mut port) = (FIRST_MEMORY, FIRST_PORT);
+        if let Some(display) = &mut self.display {
+            display.assign();
+        }
         for slot in &mut self.slots {
             let config = slot.function.get_mut().config_mut();
             let bars: Vec<_> = config.bars().collect();
@@ -101,6 +109,12 @@ impl PciBus {
     #[must_use]
     pub fn isa_bridge(&self) -> &Piix3 {
         &self.isa_bridge
+    }
+
+    /// The display adapter, if it is on the bus.
+    #[must_use]
+    pub fn display(&self) -> Option<&DisplayFunction> {
+        self.display.as_ref()
     }
 
     /// The power management function.
@@ -208,6 +222,7 @@ impl PciBus {
             HOST_BRIDGE => Some(Selected::ChipSet(&mut self.host_bridge.config)),
             ISA_BRIDGE => Some(Selected::ChipSet(&mut self.isa_bridge.config)),
             POWER_MANAGEMENT => Some(Selected::ChipSet(&mut self.power_management.config)),
+            DISPLAY => self.display.as_mut().map(|display| Selected::ChipSet(&mut display.config)),
             _ => {
                 let slot = self.slots.iter_mut().find(|slot| slot.devfn == devfn)?;
                 Some(Selected::Function(slot.function.get_mut()))

@@ -22,7 +22,7 @@ pub const INTERRUPT_PIN: u8 = 0x3d;
 /// The function answers I/O accesses.
 const COMMAND_IO: u8 = 0x01;
 /// The function answers memory accesses.
-const COMMAND_MEMORY: u8 = 0x02;
+pub(crate) const COMMAND_MEMORY: u8 = 0x02;
 /// Interrupt disable, in the command register's upper byte.
 const COMMAND_INTX_DISABLE: u8 = 0x04;
 
@@ -141,6 +141,17 @@ impl ConfigSpace {
             self.write(BAR0 + index * 4 + n, byte);
         }
         self.set_byte(COMMAND, self.byte(COMMAND) | enable);
+    }
+
+    /// Where the memory behind base address register `index` is, while it answers.
+    #[must_use]
+    pub fn base(&self, index: u8) -> Option<u64> {
+        let bar = self.bars.iter().find(|bar| bar.index == index)?;
+        let answers = self.byte(COMMAND) & COMMAND_MEMORY != 0;
+        match self.bar_base(bar)? {
+            (Space::Memory, base) => Some(base).filter(|base| answers && *base != 0),
+            (Space::Io, _) => None,
+        }
     }
 
     /// `width` from `offset` on, at most to the end of the double word.

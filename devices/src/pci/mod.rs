@@ -2,6 +2,7 @@
 
 pub mod bus;
 pub mod config_space;
+pub mod display;
 pub mod function;
 pub mod i440fx;
 pub mod msix;
@@ -10,4 +11,5 @@ pub mod piix4_pm;
 
 pub use bus::PciBus;
 pub use config_space::{BarKind, ConfigSpace, Space};
+pub use display::DisplayFunction;
 pub use function::{Function, PciFunction};

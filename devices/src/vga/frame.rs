@@ -1,6 +1,10 @@
 //! What the screen shows, drawn from the adapter's state alone: the same state gives the same frame, always.
 
-use crate::vga::{PALETTE_SHOWN, Vga, linear, planar, text, timing};
+use crate::vga::timing::Timing;
+use crate::vga::{PALETTE_SHOWN, Vga, linear, planar, text};
+
+/// Sequencer register 1: the processor has all of memory's time, and nothing is shown.
+const SCREEN_OFF: u8 = 0x20;
 
 /// A picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,23 +49,45 @@ impl VideoMemory for [u8] {
     }
 }
 
+impl Vga {
+    /// Width and height of what the screen shows, in pixels.
+    #[must_use]
+    pub fn size(&self) -> (u32, u32) {
+        match self.vbe.layout() {
+            Some(layout) => (layout.width, layout.height),
+            None => {
+                let timing = self.timing();
+                (timing.width(), timing.height)
+            }
+        }
+    }
+
+    fn timing(&self) -> Timing {
+        let timing = Timing::of(self);
+        // Graphics have eight dots a character whatever the sequencer says.
+        if self.is_graphics() { Timing { dots: 8, ..timing } } else { timing }
+    }
+
+    fn is_graphics(&self) -> bool {
+        self.graphics.registers[6] & 1 != 0
+    }
+
+    fn is_blank(&self) -> bool {
+        self.attribute.0 & PALETTE_SHOWN == 0 || self.sequencer.registers[1] & SCREEN_OFF != 0
+    }
+}
+
 /// What the screen shows. Cursors and characters that blink are in their shown phase.
 #[must_use]
 pub fn frame(vga: &Vga, memory: &(impl VideoMemory + ?Sized)) -> Frame {
-    let is_blank = vga.attribute.0 & PALETTE_SHOWN == 0 || vga.sequencer.registers[1] & 0x20 != 0;
-    if let Some(layout) = vga.vbe.layout() {
-        return if is_blank {
-            Frame::black(layout.width, layout.height)
-        } else {
-            linear::draw(vga, layout, memory)
-        };
-    }
-    let timing = timing::Timing::of(vga);
-    if is_blank {
-        Frame::black(timing.width(), timing.height)
-    } else if vga.graphics.registers[6] & 1 != 0 {
-        planar::draw(vga, timing)
+    if vga.is_blank() {
+        let (width, height) = vga.size();
+        Frame::black(width, height)
+    } else if let Some(layout) = vga.vbe.layout() {
+        linear::draw(vga, layout, memory)
+    } else if vga.is_graphics() {
+        planar::draw(vga, vga.timing())
     } else {
-        text::draw(vga, timing)
+        text::draw(vga, vga.timing())
     }
 }

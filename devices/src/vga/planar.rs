@@ -10,8 +10,6 @@ const BYTES: u8 = 0x40;
 
 /// Draws the picture.
 pub(super) fn draw(vga: &Vga, timing: Timing) -> Frame {
-    // Graphics have eight dots a character.
-    let timing = Timing { dots: 8, ..timing };
     let mut frame = Frame::black(timing.width(), timing.height);
     let mode = vga.graphics.registers[5];
     let colours = vga.dac.colours(vga.vbe.dac_has_8_bits());

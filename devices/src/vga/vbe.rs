@@ -86,15 +86,6 @@ pub(super) struct Layout {
 }
 
 impl Vbe {
-    /// In the mode of `width` by `height` with 32 bits a pixel, as far as there is one.
-    pub(super) fn in_mode(width: u16, height: u16) -> Self {
-        let mut vbe = Self::default();
-        for (index, value) in [(XRES, width), (YRES, height), (BPP, MAX_BPP), (ENABLE, ENABLED | NO_CLEAR)] {
-            vbe.write(index, value);
-        }
-        vbe
-    }
-
     pub(super) fn read_port(&self, port: u16) -> u16 {
         if port == INDEX_PORT { self.index } else { self.read(self.index) }
     }

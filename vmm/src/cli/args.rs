@@ -93,6 +93,9 @@ pub(super) struct MachineArgs {
     /// Firmware image to start instead of a kernel
     #[arg(long, value_name = "FILE")]
     pub bios: Option<PathBuf>,
+    /// Video BIOS for the firmware to find on the display adapter [default: vgabios-stdvga.bin beside --bios, if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub vga_bios: Option<PathBuf>,
     /// Module for a Multiboot kernel; what follows the first comma is its command line (may be repeated)
     #[arg(long = "module", value_name = "FILE[,TEXT]", value_parser = module)]
     pub modules: Vec<Module>,

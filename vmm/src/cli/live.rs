@@ -12,7 +12,7 @@ use rrvmm::host::{ConsoleSpec, Deadline, HostError, Live, PaceChoice, Signals, S
 use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::monitor::{self, Attendance, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
-use rrvmm_devices::PcConfig;
+use rrvmm_devices::{PcConfig, pc::DisplayConfig};
 use rrvmm_replay::{Position, Steppable as _, timeline::Shelf};
 use std::fs::File;
 use std::io::BufWriter;
@@ -155,10 +155,13 @@ impl LiveSession {
     fn open(args: &MachineArgs, embed: Option<bool>) -> anyhow::Result<Self> {
         args.check()?;
         let source = boot::read(args)?;
+        let rom_bytes = source.vga_bios.as_ref().map_or(0, |rom| rom.len() as u32);
+        let display = DisplayConfig { rom_bytes, ..DisplayConfig::pci() };
         let all: Vec<_> = args.disks.iter().chain(&args.cdroms).cloned().collect();
         let disks = OpenDisks::open(&all, embed.unwrap_or(true))?;
         let devices = disks.devices()?;
-        let pc = PcConfig { cpus: args.cpus, devices, ..PcConfig::new(args.memory, source.bios.is_some()) };
+        let board = PcConfig::new(args.memory, source.bios.is_some());
+        let pc = PcConfig { cpus: args.cpus, devices, display, ..board };
         let setup = Setup { pc, source, disks: disks.infos.clone() };
         let mut machine = build(&setup, args)?;
         machine.attach(disks.contents(embed.is_some()));

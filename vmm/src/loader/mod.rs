@@ -42,6 +42,8 @@ pub struct BootSource {
     pub cmdline: String,
     /// Raw firmware image instead of a kernel.
     pub bios: Option<Vec<u8>>,
+    /// The display adapter's video BIOS, for the firmware to find.
+    pub vga_bios: Option<Vec<u8>>,
     /// Multiboot or PVH modules, in order.
     pub modules: Vec<Module>,
 }

@@ -140,6 +140,10 @@ pub(super) fn zero_page(header: &SetupHeader, map: &[MemoryRegion], low_ram: u64
     const ENTRY: usize = 20;
 
     let mut page = [0; 4096];
+    // struct screen_info: the display adapter is a VGA in mode 3, 80 by 25 characters of 16 lines.
+    for (at, value) in [(0x06, 3), (0x07, 80), (0x0a, 3), (0x0e, 25), (0x0f, 1), (0x10, 16)] {
+        page[at] = value;
+    }
     page[HEADER_OFFSET..HEADER_OFFSET + size_of::<SetupHeader>()].copy_from_slice(header.as_bytes());
     if header.takes_rsdp() {
         page[ACPI_RSDP_ADDR..ACPI_RSDP_ADDR + 8].copy_from_slice(&rsdp.to_le_bytes());

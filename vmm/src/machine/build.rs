@@ -9,11 +9,12 @@ use crate::{
     accel::{TcgEngine, tcg},
     disk::Disks,
     loader::{self, EntryMode, EntryState, FIRMWARE_SHADOW, LoadError, firmware_window},
-    memory::{GuestMemory, MemoryError},
+    memory::{GuestMemory, MemoryError, PAGE_SIZE},
 };
 use rrvmm_devices::{
     Pc, PcConfig,
-    pc::{PamSegment, VGA_WINDOW},
+    pc::{PamSegment, VGA_WINDOW, VIDEO_MEMORY_BASE, VideoWindows},
+    vga::LFB_BYTES,
 };
 use rrvmm_tcg::{
     phys::{Backing, PhysMap, Window},
@@ -22,6 +23,9 @@ use rrvmm_tcg::{
         state::{Segment, TableRegister, gpr, seg},
     },
 };
+
+/// Bytes of the window at 0xA0000 that lead to a bank of the frame buffer.
+const BANK_BYTES: u32 = 0x1_0000;
 
 /// Why a machine cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +59,14 @@ impl PcMachine {
         source: &loader::BootSource,
         engine: TcgEngine,
     ) -> Result<PcMachine, BuildError> {
-        let memory = GuestMemory::new(config.memory_bytes)?;
+        let video = if config.display.pci { u64::from(LFB_BYTES) } else { 0 };
+        let memory = GuestMemory::with_video(config.memory_bytes, video)?;
         let entry = loader::load(&memory, source, config)?;
-        let rom = source.bios.clone().unwrap_or_default();
+        let mut rom = source.bios.clone().unwrap_or_default();
         let firmware_len = rom.len();
+        rom.extend_from_slice(source.vga_bios.as_deref().unwrap_or_default());
+        // Whole pages can be mapped.
+        rom.resize(rom.len().next_multiple_of(PAGE_SIZE), 0xff);
         let mut phys = PhysMap::new(memory.mmap().clone(), rom);
         phys.zero_but(&memory.written());
         let pages = phys.pages();
@@ -73,7 +81,7 @@ impl PcMachine {
             output_digest: OutputDigest::default(),
             memory_digest: MemoryDigest::new(pages),
             memory: Memory::default(),
-            pam: None,
+            windows: None,
             firmware_len,
         };
         let state = enter(machine.accel.save(), &entry);
@@ -111,10 +119,28 @@ fn enter(mut s: State, entry: &EntryState) -> State {
     s
 }
 
+/// The ranges that lead to the display adapter's memory and to its video BIOS, which lies behind the firmware.
+fn video_windows(video: VideoWindows, firmware_len: usize) -> Vec<Window> {
+    let alias = |start: u64, len: u32, into: u32| {
+        let memory = Backing::Alias(VIDEO_MEMORY_BASE + u64::from(into));
+        Window { start, end: start + u64::from(len), read: memory, write: memory }
+    };
+    let frame_buffer = video.frame_buffer.map(|start| alias(start, LFB_BYTES, 0));
+    let bank = video.bank.map(|into| alias(VGA_WINDOW.start, BANK_BYTES, into));
+    let rom = video.rom.map(|(start, len)| Window {
+        start,
+        end: start + u64::from(len),
+        read: Backing::Rom(firmware_len),
+        write: Backing::Device,
+    });
+    [frame_buffer, bank, rom].into_iter().flatten().collect()
+}
+
 /// The ranges that are not plain RAM: video memory, the firmware, and its shadow as the chipset's PAM registers say.
-pub(super) fn windows(pam: &[PamSegment; 13], firmware_len: usize) -> Vec<Window> {
+pub(super) fn windows(pam: &[PamSegment; 13], video: VideoWindows, firmware_len: usize) -> Vec<Window> {
     let device = |start, end| Window { start, end, read: Backing::Device, write: Backing::Device };
-    let mut windows = vec![device(VGA_WINDOW.start, VGA_WINDOW.end)];
+    let mut windows = video_windows(video, firmware_len);
+    windows.push(device(VGA_WINDOW.start, VGA_WINDOW.end));
     if firmware_len == 0 {
         return windows;
     }

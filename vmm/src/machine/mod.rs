@@ -25,7 +25,10 @@ use bus::BoardBus;
 use clock::Clock;
 pub use describe::describe;
 use digest::{MemoryDigest, OutputDigest};
-use rrvmm_devices::{Input, Output, Pc, PcState, pc::PamSegment};
+use rrvmm_devices::{
+    Input, Output, Pc, PcState,
+    pc::{PamSegment, VideoWindows},
+};
 use rrvmm_replay::{
     Admitted, Digest, EndReason, MachineDigest, Position, Stamp, Steppable, VirtualTime, timeline::Stop,
 };
@@ -52,8 +55,8 @@ pub struct PcMachine {
     memory_digest: MemoryDigest,
     /// What is known of RAM for saving and restoring; derived, not state.
     memory: Memory,
-    /// What the accelerator was last told of the chipset's shadow RAM; derived, not state.
-    pam: Option<[PamSegment; 13]>,
+    /// What the accelerator was last told of the chipset's windows; derived, not state.
+    windows: Option<([PamSegment; 13], VideoWindows)>,
     firmware_len: usize,
 }
 
@@ -226,13 +229,13 @@ impl PcMachine {
         }
     }
 
-    /// Tells the accelerator of the A20 gate and of shadow RAM.
+    /// Tells the accelerator of the A20 gate, of shadow RAM and of the display adapter's windows.
     fn follow_chipset(&mut self) {
         self.accel.set_a20(self.board.a20_enabled());
-        let pam = self.board.pam();
-        if self.pam.as_ref() != Some(&pam) {
-            self.accel.set_windows(build::windows(&pam, self.firmware_len));
-            self.pam = Some(pam);
+        let (pam, video) = (self.board.pam(), self.board.video_windows());
+        if self.windows != Some((pam, video)) {
+            self.accel.set_windows(build::windows(&pam, video, self.firmware_len));
+            self.windows = Some((pam, video));
         }
     }
 

@@ -7,7 +7,7 @@ mod size;
 
 pub use size::{ParseSizeError, parse_size};
 
-use rrvmm_devices::pc::{HIGH_RAM_START, LOW_RAM_LIMIT, VGA_WINDOW};
+use rrvmm_devices::pc::{HIGH_RAM_START, LOW_RAM_LIMIT, VGA_WINDOW, VIDEO_MEMORY_BASE};
 use std::cell::RefCell;
 use std::ops::Range;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -80,6 +80,14 @@ impl GuestMemory {
     /// # Errors
     /// [`MemoryError`] when the size is out of range or the host cannot give as much.
     pub fn new(ram_size: u64) -> Result<Self, MemoryError> {
+        Self::with_video(ram_size, 0)
+    }
+
+    /// As [`GuestMemory::new`], with `video` bytes of a display adapter's memory at [`VIDEO_MEMORY_BASE`] beside it.
+    ///
+    /// # Errors
+    /// As for [`GuestMemory::new`].
+    pub fn with_video(ram_size: u64, video: u64) -> Result<Self, MemoryError> {
         if ram_size < MIN_RAM {
             return Err(MemoryError::TooSmall(ram_size));
         }
@@ -93,11 +101,15 @@ impl GuestMemory {
         if ram_size > host {
             return Err(MemoryError::HostTooSmall { asked: ram_size, host });
         }
-        let ranges: Vec<_> = [0..ram_size.min(LOW_RAM_LIMIT), HIGH_RAM_START..high_end(ram_size)]
-            .into_iter()
-            .filter(|range| !range.is_empty())
-            .map(|range| (GuestAddress(range.start), (range.end - range.start) as usize))
-            .collect();
+        let ranges: Vec<_> = [
+            0..ram_size.min(LOW_RAM_LIMIT),
+            HIGH_RAM_START..high_end(ram_size),
+            VIDEO_MEMORY_BASE..VIDEO_MEMORY_BASE + video,
+        ]
+        .into_iter()
+        .filter(|range| !range.is_empty())
+        .map(|range| (GuestAddress(range.start), (range.end - range.start) as usize))
+        .collect();
         let mmap = GuestMemoryMmap::from_ranges(&ranges)
             .map_err(|source| MemoryError::Map { asked: ram_size, source })?;
         Ok(Self { mmap, ram_size, written: RefCell::default() })

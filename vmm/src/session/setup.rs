@@ -72,7 +72,12 @@ impl Setup {
     /// The files that a recording embeds, as names and bytes.
     pub(crate) fn files(&self) -> Vec<(String, &[u8])> {
         let source = &self.source;
-        let named = [("kernel", &source.kernel), ("initrd", &source.initrd), ("firmware", &source.bios)];
+        let named = [
+            ("kernel", &source.kernel),
+            ("initrd", &source.initrd),
+            ("firmware", &source.bios),
+            ("vgabios", &source.vga_bios),
+        ];
         let named = named.into_iter().filter_map(|(name, bytes)| Some((name.to_owned(), bytes.as_deref()?)));
         let modules = source.modules.iter().enumerate();
         named.chain(modules.map(|(index, module)| (module_name(index), &module.bytes[..]))).collect()
@@ -103,6 +108,7 @@ impl Setup {
             initrd: journal.attachment("initrd")?,
             cmdline: config.cmdline,
             bios: journal.attachment("firmware")?,
+            vga_bios: journal.attachment("vgabios")?,
             modules,
         };
         Ok(Self { pc: config.pc, source, disks: config.disks })
