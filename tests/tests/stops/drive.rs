@@ -27,6 +27,7 @@ pub fn machine(guest: &Guest, engine: TcgEngine) -> PcMachine {
         initrd: read(&guest.initrd),
         cmdline: guest.cmdline.clone(),
         bios: read(&guest.bios),
+        vga_bios: None,
         modules: Vec::new(),
     };
     let mib = if guest.memory_mib == 0 { 512 } else { guest.memory_mib };
