@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi;
+pub mod ata;
 pub mod bus;
 pub mod bytes;
 pub mod chips;
 pub mod dma;
 pub mod fw_cfg;
+pub mod ide;
 pub mod input;
 pub mod key;
 pub mod output;

@@ -1,5 +1,6 @@
 //! What a `pc` board is built from, and where things are in its address spaces.
 
+use crate::ide::{self, Drives, PiixIde};
 use crate::pci::Function;
 use crate::virtio::block::Block;
 use crate::virtio::console::Console;
@@ -55,6 +56,8 @@ impl DisplayConfig {
 pub enum DeviceConfig {
     /// A virtio device on the PCI bus.
     Virtio(VirtioConfig),
+    /// The PIIX3's IDE controller with these drives. There is at most one.
+    Ide(Drives),
 }
 
 /// A virtio device. Variants and fields are only ever added at the end.
@@ -126,6 +129,7 @@ impl DeviceConfig {
     fn function(&self) -> Option<Function> {
         match self {
             DeviceConfig::Virtio(device) => Some(Function::Virtio(Box::new(VirtioPci::new(device.kind())))),
+            DeviceConfig::Ide(drives) => Some(Function::Ide(Box::new(PiixIde::new(drives)))),
         }
     }
 }
@@ -165,9 +169,12 @@ impl PcConfig {
     /// The PCI functions of the devices, each with the slot and function number it is at.
     #[must_use]
     pub(crate) fn functions(&self) -> Vec<(u8, Function)> {
-        let slots = FIRST_DEVICE_SLOT..32;
-        let devices = self.devices.iter().zip(slots);
-        devices.filter_map(|(device, slot)| Some((slot << 3, device.function()?))).collect()
+        let mut slots = FIRST_DEVICE_SLOT..32;
+        let mut place = |device: &DeviceConfig| match device {
+            DeviceConfig::Ide(_) => Some(ide::DEVFN),
+            DeviceConfig::Virtio(_) => slots.next().map(|slot| slot << 3),
+        };
+        self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
     }
 
     /// Bytes of RAM below the hole for devices.

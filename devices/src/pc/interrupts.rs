@@ -3,6 +3,7 @@
 use crate::chips::hpet::{Event, Route};
 use crate::chips::ioapic::PINS;
 use crate::chips::lapic::InterruptMessage;
+use crate::ide;
 use crate::pc::{Pc, SCI_IRQ};
 use rrvmm_replay::VirtualTime;
 
@@ -79,7 +80,17 @@ impl Pc {
             self.state.lapic.accept(message);
         }
         self.drive_links();
+        self.drive_ide();
         self.settle();
+    }
+
+    /// Puts the IDE channels' interrupts on their lines.
+    fn drive_ide(&mut self) {
+        let Some(ide) = self.state.pci.ide() else { return };
+        let levels = [ide.irq(0), ide.irq(1)];
+        for (irq, level) in ide::IRQS.into_iter().zip(levels) {
+            self.set_irq(irq, level);
+        }
     }
 
     /// Puts the level triggered HPET timers on their lines.

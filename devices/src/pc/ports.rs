@@ -23,6 +23,9 @@ const RESET_CPU: u8 = 0x04;
 impl Pc {
     /// The guest reads an I/O port. Unclaimed bytes read as ones.
     pub fn port_read(&mut self, now: VirtualTime, port: u16, width: Width) -> u32 {
+        if let Some(value) = self.read_ide(now, port, width) {
+            return value;
+        }
         if width == Width::B1 {
             return u32::from(self.read_byte(now, port));
         }
@@ -47,6 +50,9 @@ impl Pc {
 
     /// The guest writes an I/O port.
     pub fn port_write(&mut self, now: VirtualTime, port: u16, width: Width, value: u32) {
+        if self.write_ide(now, port, width, value) {
+            return;
+        }
         match (port, width) {
             (DEBUG_EXIT_PORT, _) => {
                 let value = value & width.ones() as u32;
@@ -65,6 +71,24 @@ impl Pc {
                 }
             }
         }
+    }
+
+    fn read_ide(&mut self, now: VirtualTime, port: u16, width: Width) -> Option<u32> {
+        if !is_ide(port) {
+            return None;
+        }
+        let value = self.state.pci.ide_mut()?.read_port(now, port, width);
+        self.after_pci_access();
+        value
+    }
+
+    fn write_ide(&mut self, now: VirtualTime, port: u16, width: Width, value: u32) -> bool {
+        let claimed = is_ide(port)
+            && self.state.pci.ide_mut().is_some_and(|ide| ide.write_port(now, port, width, value));
+        if claimed {
+            self.after_pci_access();
+        }
+        claimed
     }
 
     fn read_byte(&mut self, now: VirtualTime, port: u16) -> u8 {
@@ -264,6 +288,11 @@ impl Pc {
 /// Whether an access lies within the PCI configuration data register.
 const fn is_pci_data(port: u16, width: Width) -> bool {
     port >= PCI_DATA_PORT && port as u64 + width.bytes() <= PCI_DATA_PORT as u64 + 4
+}
+
+/// Ports of the IDE channels.
+const fn is_ide(port: u16) -> bool {
+    matches!(port, 0x1f0..=0x1f7 | 0x170..=0x177 | 0x3f6 | 0x376)
 }
 
 /// Ports of devices this board does not have, which every operating system looks for or uses as a delay: DMA controllers

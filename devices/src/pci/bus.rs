@@ -3,6 +3,7 @@
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
+use crate::ide::PiixIde;
 use crate::input::Input;
 use crate::output::Output;
 use crate::pc::PcConfig;
@@ -176,6 +177,27 @@ impl PciBus {
         self.slots.iter_mut().find_map(|slot| {
             let (bar, offset) = slot.function.get().config().decode(space, address)?;
             Some((slot.function.get_mut(), bar, offset))
+        })
+    }
+
+    /// The IDE controller, if there is one.
+    #[must_use]
+    pub fn ide(&self) -> Option<&PiixIde> {
+        self.slots.iter().find_map(|slot| match &slot.function {
+            Function::Ide(ide) => Some(&**ide),
+            Function::Virtio(_) => None,
+            #[cfg(test)]
+            Function::Probe(_) => None,
+        })
+    }
+
+    /// The IDE controller, to access.
+    pub fn ide_mut(&mut self) -> Option<&mut PiixIde> {
+        self.slots.iter_mut().find_map(|slot| match &mut slot.function {
+            Function::Ide(ide) => Some(&mut **ide),
+            Function::Virtio(_) => None,
+            #[cfg(test)]
+            Function::Probe(_) => None,
         })
     }
 

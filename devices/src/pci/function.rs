@@ -3,6 +3,7 @@
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
+use crate::ide::PiixIde;
 use crate::input::Input;
 use crate::output::Output;
 use crate::pci::config_space::ConfigSpace;
@@ -69,6 +70,8 @@ pub trait PciFunction {
 pub enum Function {
     /// A virtio device.
     Virtio(Box<VirtioPci>),
+    /// The PIIX3's IDE controller.
+    Ide(Box<PiixIde>),
     /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
     #[cfg(test)]
     Probe(Box<super::bus::tests::Probe>),
@@ -80,6 +83,7 @@ impl Function {
     pub fn get(&self) -> &dyn PciFunction {
         match *self {
             Function::Virtio(ref virtio) => &**virtio,
+            Function::Ide(ref ide) => &**ide,
             #[cfg(test)]
             Function::Probe(ref probe) => &**probe,
         }
@@ -89,6 +93,7 @@ impl Function {
     pub fn get_mut(&mut self) -> &mut dyn PciFunction {
         match *self {
             Function::Virtio(ref mut virtio) => &mut **virtio,
+            Function::Ide(ref mut ide) => &mut **ide,
             #[cfg(test)]
             Function::Probe(ref mut probe) => &mut **probe,
         }

@@ -1,8 +1,10 @@
 //! `--disk` and `--cdrom`: images, what a recording says of them, and the devices that the guest finds them behind.
 
-use anyhow::{Context as _, bail, ensure};
-use rrvmm::disk::{DiskInfo, Disks, Format, Image};
+use anyhow::{Context, ensure};
+use rrvmm::disk::{DiskInfo, Disks, Format, Image, SECTOR};
 use rrvmm::tell;
+use rrvmm_devices::ata::{AtaDrive, Media};
+use rrvmm_devices::ide::Drives;
 use rrvmm_devices::pc::{DeviceConfig, DiskConfig, VirtioConfig};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,23 +115,25 @@ impl OpenDisks {
 
     /// The devices that they are behind.
     pub(super) fn devices(&self) -> anyhow::Result<Vec<DeviceConfig>> {
-        let disks = self.args.iter().zip(&self.infos).enumerate();
-        disks
-            .map(|(n, (arg, info))| {
-                let config = DiskConfig {
-                    disk: u8::try_from(n).context("there can be no more than 256 disks")?,
-                    bytes: info.bytes,
-                    read_only: info.read_only,
-                    serial: format!("disk{n}"),
-                };
-                match arg.interface {
-                    Interface::Virtio => Ok(DeviceConfig::Virtio(VirtioConfig::Block(config))),
-                    Interface::Ide | Interface::Ahci => {
-                        bail!("disks behind IDE and AHCI cannot be attached yet")
-                    }
+        let (mut devices, mut ide) = (Vec::new(), Vec::new());
+        for (disk, (arg, info)) in self.args.iter().zip(&self.infos).enumerate() {
+            let media = if arg.cdrom { Media::Disc } else { Media::Disk };
+            let drive = AtaDrive { disk, media, sectors: info.bytes / SECTOR, serial: false };
+            match arg.interface {
+                Interface::Virtio => {
+                    let disk = u8::try_from(disk).context("there can be no more than 256 disks")?;
+                    let (bytes, read_only) = (info.bytes, info.read_only);
+                    let config = DiskConfig { disk, bytes, read_only, serial: format!("disk{disk}") };
+                    devices.push(DeviceConfig::Virtio(VirtioConfig::Block(config)));
                 }
-            })
-            .collect()
+                Interface::Ide => ide.push((arg.cdrom, drive)),
+                Interface::Ahci => anyhow::bail!("if=ahci is not built yet; use if=ide"),
+            }
+        }
+        if !ide.is_empty() {
+            devices.push(DeviceConfig::Ide(ide_drives(&ide)?));
+        }
+        Ok(devices)
     }
 
     /// Their contents. What a run reads of them is kept for a recording if `recorded`.
@@ -153,6 +157,19 @@ impl OpenDisks {
         }
         Ok(())
     }
+}
+
+/// Where drives go: hard disks on the first channel, CD-ROM drives on the second, the rest wherever there is room.
+fn ide_drives(wanted: &[(bool, AtaDrive)]) -> anyhow::Result<Drives> {
+    let mut drives = [None; 4];
+    for (cdrom, drive) in wanted {
+        let places = if *cdrom { [2, 3, 1, 0] } else { [0, 1, 3, 2] };
+        let free = places.into_iter().find(|place| drives[*place].is_none());
+        let place =
+            free.context("there is room for four drives behind if=ide; use if=ahci or if=virtio for more")?;
+        drives[place] = Some(*drive);
+    }
+    Ok(drives)
 }
 
 /// The images of `args`, opened for a recording that does not have everything itself.
