@@ -135,6 +135,19 @@ pub trait Backend<G: Guest> {
     /// Start of every instruction in the compiled form, and one past the last op.
     fn bounds<'a>(&self, code: &'a Self::Code) -> &'a [u32];
 
+    /// Whether it still has what [`Backend::prepare`] needs of a block; if not, it has to be reminded first.
+    fn can_prepare(&self, _code: &Self::Code) -> bool {
+        true
+    }
+
+    /// As [`Backend::can_prepare`], for [`Backend::run`] and [`Backend::bounds`].
+    fn can_run(&self, _code: &Self::Code) -> bool {
+        true
+    }
+
+    /// Gives it the same block again.
+    fn remind(&mut self, _code: &Self::Code, _block: Block<G>) {}
+
     /// Gets block `id` of `context` ready for [`Backend::run_linked`]. Whether that made every other block's entry invalid.
     fn prepare(&mut self, _id: u32, _context: u32, _code: &Self::Code) -> bool {
         false

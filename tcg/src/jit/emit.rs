@@ -98,6 +98,8 @@ pub(super) struct Emit<'a> {
     /// Ops after the current one that it has dealt with.
     pub skip: usize,
     inner: *const Inner,
+    /// Whether an op is left to the interpreter.
+    interprets: bool,
     links: [u64; 2],
     /// Where an exit leads that has no link.
     stubs: [u64; 2],
@@ -157,6 +159,7 @@ impl<'a> Emit<'a> {
             site,
             skip: 0,
             inner,
+            interprets: false,
             links,
             stubs: [0; 2],
             computed: None,
@@ -166,8 +169,8 @@ impl<'a> Emit<'a> {
         }
     }
 
-    /// The whole block, and where its exits lead as long as they have no link.
-    pub fn block(mut self, mut live: Vec<u8>) -> (Spare, [u64; 2]) {
+    /// The whole block; where its exits lead as long as they have no link; whether it lets the interpreter do some of it.
+    pub fn block(mut self, mut live: Vec<u8>) -> (Spare, [u64; 2], bool) {
         let insns = i32::from(self.site.insns);
         self.a.alu_imm(5, Size::Q, Rm::Reg(LEFT), insns);
         let cut = self.a.jcc(cc::S);
@@ -224,7 +227,7 @@ impl<'a> Emit<'a> {
         self.a.alu_imm(0, Size::Q, Rm::Reg(LEFT), insns);
         self.set_pc(self.block.pc);
         self.leave(Exit::Cut);
-        (Spare { code: self.a.code, cold, live }, self.stubs)
+        (Spare { code: self.a.code, cold, live }, self.stubs, self.interprets)
     }
 
     /// Ops as the interpreter counts them.
@@ -392,6 +395,7 @@ impl<'a> Emit<'a> {
 
     /// Lets the interpreter do op `i`.
     fn interpret(&mut self, i: usize) {
+        self.interprets = true;
         self.site.dst = Reg::SINK.0;
         let inner = self.inner as usize as u64;
         self.arguments(inner, Val::Imm(i as u64), Val::Imm(0));

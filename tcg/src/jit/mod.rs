@@ -47,11 +47,11 @@ const ROOM: usize = 160 << 20;
 /// Number of a link record that does not exist.
 const NO_LINK: u32 = u32::MAX;
 
-/// What a block is compiled from, and where its machine code is.
+/// Where a block's machine code is, and what it is compiled from until it is.
 pub(crate) struct Inner {
-    block: Block<Cpu>,
+    block: Cell<Option<Box<Block<Cpu>>>>,
     /// For runs that stop inside the block, and for ops without machine code.
-    interp: OnceCell<interp::Code<Cpu>>,
+    interp: OnceCell<Box<interp::Code<Cpu>>>,
     entry: Cell<u64>,
     epoch: Cell<u64>,
     links: Cell<[u32; 2]>,
@@ -60,8 +60,19 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    fn has_block(&self) -> bool {
+        let block = self.block.take();
+        let has = block.is_some();
+        self.block.set(block);
+        has
+    }
+
+    /// The interpreter's form of the block. The caller has asked [`Backend::can_run`].
     fn interp(&self) -> &interp::Code<Cpu> {
-        self.interp.get_or_init(|| interp::Code::compile(&self.block))
+        self.interp.get_or_init(|| {
+            let block = self.block.take().expect("who forgot the block is reminded of it first");
+            Box::new(interp::Code::compile(&block))
+        })
     }
 }
 
@@ -112,8 +123,7 @@ impl Jit {
     }
 
     /// Compiles to [`Jit::spare`]; gives the addresses of the exits' stubs.
-    fn emit(&mut self, id: u32, context: u32, code: &Code) -> [u64; 2] {
-        let inner: &Inner = &code.0;
+    fn emit(&mut self, id: u32, context: u32, block: &Block<Cpu>, inner: &Inner) -> [u64; 2] {
         let numbers = [self.buffer.link(), self.buffer.link()];
         inner.links.set(numbers);
         let links = numbers.map(|n| self.buffer.link_address(n));
@@ -121,9 +131,12 @@ impl Jit {
         let Spare { code, cold, live } = std::mem::take(&mut self.spare);
         a.code = code;
         a.code.clear();
-        let emit = Emit::new((a, cold), self.thunks, &inner.block, (id, context), inner, links);
-        let stubs;
-        (self.spare, stubs) = emit.block(live);
+        let emit = Emit::new((a, cold), self.thunks, block, (id, context), inner, links);
+        let (spare, stubs, interprets) = emit.block(live);
+        self.spare = spare;
+        if interprets {
+            inner.interp.get_or_init(|| Box::new(interp::Code::compile(block)));
+        }
         stubs
     }
 
@@ -173,7 +186,7 @@ impl Backend<Cpu> for Jit {
 
     fn compile(&mut self, block: Block<Cpu>) -> Code {
         Code(Box::new(Inner {
-            block,
+            block: Cell::new(Some(Box::new(block))),
             interp: OnceCell::new(),
             entry: Cell::new(0),
             epoch: Cell::new(0),
@@ -194,17 +207,30 @@ impl Backend<Cpu> for Jit {
         code.0.interp().bounds()
     }
 
+    fn can_prepare(&self, code: &Code) -> bool {
+        code.0.has_block()
+    }
+
+    fn can_run(&self, code: &Code) -> bool {
+        code.0.interp.get().is_some() || code.0.has_block()
+    }
+
+    fn remind(&mut self, code: &Code, block: Block<Cpu>) {
+        code.0.block.set(Some(Box::new(block)));
+    }
+
     fn prepare(&mut self, id: u32, context: u32, code: &Code) -> bool {
         if code.0.epoch.get() == self.epoch {
             return false;
         }
+        let Some(block) = code.0.block.take() else { return false };
         let mut flushed = false;
-        let mut stubs = self.emit(id, context, code);
+        let mut stubs = self.emit(id, context, &block, &code.0);
         if !self.buffer.fits(self.spare.code.len()) {
             self.reset();
             self.full += 1;
             flushed = true;
-            stubs = self.emit(id, context, code);
+            stubs = self.emit(id, context, &block, &code.0);
         }
         code.0.entry.set(self.buffer.next());
         code.0.epoch.set(self.epoch);

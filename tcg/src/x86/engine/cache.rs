@@ -55,12 +55,13 @@ const UNLINKED: Link = Link { id: NONE, witness: Some(Witness::NEVER) };
 /// A block.
 pub(super) struct Entry<C> {
     pub span: Span,
-    mode: Mode,
+    pub mode: Mode,
     pub context: u32,
     phys: u64,
     /// For a block that reaches into a second page: what must hold for that page.
     pub second: Option<Witness>,
-    offsets: Box<[u32]>,
+    /// Where in [`Cache::texts`] the instructions' lengths are, and their bytes behind them.
+    text: u32,
     /// Number of instructions.
     pub insns: u32,
     pub code: C,
@@ -79,7 +80,7 @@ impl<C> Entry<C> {
         (mode, context): (Mode, u32),
         phys: u64,
         second: Option<Witness>,
-        offsets: Box<[u32]>,
+        insns: u32,
         code: C,
     ) -> Self {
         Self {
@@ -88,8 +89,8 @@ impl<C> Entry<C> {
             context,
             phys,
             second,
-            insns: offsets.len() as u32,
-            offsets,
+            text: 0,
+            insns,
             code,
             links: [UNLINKED; 2],
             connected: [NONE; 2],
@@ -97,12 +98,6 @@ impl<C> Entry<C> {
             incoming: Vec::new(),
             next_in_bucket: NONE,
         }
-    }
-
-    /// pc of instruction `n`, or of what follows the block.
-    pub fn pc_of(&self, n: usize) -> u64 {
-        let offset = self.offsets.get(n).copied().unwrap_or(self.span.len);
-        self.span.pc.wrapping_add(u64::from(offset)) & (u64::MAX >> (64 - self.mode.code_bits()))
     }
 
     /// A link from here to block `id` at `pc`, which was just found.
@@ -146,6 +141,8 @@ pub(super) struct Cache<C> {
     buckets: Vec<u32>,
     contexts: BTreeMap<Context, u32>,
     known: Known,
+    /// What the blocks were made from: for each the lengths of its instructions, then their bytes.
+    texts: Vec<u8>,
     /// Blocks by RAM page, grown as pages get code.
     pages: Vec<Vec<u32>>,
     live: usize,
@@ -164,6 +161,7 @@ impl<C> Cache<C> {
             buckets: vec![NONE; BUCKETS],
             contexts: BTreeMap::new(),
             known: Known::default(),
+            texts: Vec::new(),
             pages: Vec::new(),
             live: 0,
             dead: Vec::new(),
@@ -183,6 +181,7 @@ impl<C> Cache<C> {
         self.buckets.fill(NONE);
         self.contexts.clear();
         self.known = Known::default();
+        self.texts.clear();
         self.pages.clear();
         self.live = 0;
         self.dead.clear();
@@ -262,14 +261,37 @@ impl<C> Cache<C> {
         None
     }
 
-    /// Adds a block whose code lies in RAM pages `pages`.
-    pub fn insert(&mut self, mut entry: Entry<C>, pages: &[usize]) -> u32 {
+    /// pc of instruction `n` of block `id`, or of what follows the block.
+    pub fn pc_of(&self, id: u32, n: usize) -> u64 {
+        let b = &self.blocks[id as usize];
+        let lengths = &self.texts[b.text as usize..][..b.insns as usize];
+        let offset: u64 = lengths.iter().take(n).map(|&len| u64::from(len)).sum();
+        b.span.pc.wrapping_add(offset) & (u64::MAX >> (64 - b.mode.code_bits()))
+    }
+
+    /// The bytes that block `id` was made from.
+    pub fn text(&self, id: u32) -> &[u8] {
+        let b = &self.blocks[id as usize];
+        &self.texts[(b.text + b.insns) as usize..][..b.span.len as usize]
+    }
+
+    /// Adds a block made from `code`, of instructions as long as `lengths`, which lies in RAM pages `pages`.
+    pub fn insert(
+        &mut self,
+        mut entry: Entry<C>,
+        lengths: impl Iterator<Item = u8>,
+        code: &[u8],
+        pages: [Option<usize>; 2],
+    ) -> u32 {
         let id = self.blocks.len() as u32;
+        entry.text = self.texts.len() as u32;
+        self.texts.extend(lengths);
+        self.texts.extend_from_slice(code);
         let slot = &mut self.buckets[bucket(entry.phys, entry.context)];
         entry.next_in_bucket = std::mem::replace(slot, id);
         self.starts.push(entry.span.linear);
         self.blocks.push(entry);
-        for &page in pages {
+        for page in pages.into_iter().flatten() {
             if self.pages.len() <= page {
                 self.pages.resize_with(page + 1, Vec::new);
             }

@@ -313,6 +313,9 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     fn make_ready(&mut self, id: u32) {
         let begun = self.now();
+        if !self.backend.can_prepare(&self.cache.blocks[id as usize].code) {
+            self.remind(id);
+        }
         let block = &self.cache.blocks[id as usize];
         if self.backend.prepare(id, block.context, &block.code) {
             self.cache.withdraw();
@@ -322,6 +325,21 @@ impl<B: Backend<Cpu>> Engine<B> {
             self.cache.offer(id, code);
         }
         self.stats.translating += self.now() - begun;
+    }
+
+    /// Gives the back end block `id` again, from the bytes it was made from: those in memory may be others now.
+    #[cold]
+    fn remind(&mut self, id: u32) {
+        let entry = &self.cache.blocks[id as usize];
+        let made = translate::Made {
+            mode: entry.mode,
+            span: entry.span,
+            second: entry.second,
+            insns: entry.insns as usize,
+            code: self.cache.text(id),
+        };
+        let block = translate::again(&made, &mut self.scratch);
+        self.backend.remind(&entry.code, block);
     }
 
     /// Runs block `id` alone and accounts for it.
@@ -340,6 +358,9 @@ impl<B: Backend<Cpu>> Engine<B> {
 
     /// Accounts for a run of block `id` that ended with `exit`, which is no jump.
     fn account(&mut self, bus: &mut dyn Bus, id: u32, mut exit: Exit) -> Result<Exit, Exception> {
+        if exit == Exit::Attention && !self.backend.can_run(&self.cache.blocks[id as usize].code) {
+            self.remind(id);
+        }
         let cpu = &mut self.cpu;
         let entry = &self.cache.blocks[id as usize];
         let n = entry.insns as usize;
@@ -360,7 +381,7 @@ impl<B: Backend<Cpu>> Engine<B> {
         match exit {
             Exit::Fault => {
                 cpu.core.count += insn as u64;
-                cpu.core.pc = entry.pc_of(insn);
+                cpu.core.pc = self.cache.pc_of(id, insn);
                 let fault = cpu.fault.take().unwrap_or(Exception::DoubleFault);
                 return Err(match fault {
                     Exception::NonCanonical { addr } => translate::non_canonical(cpu, addr),
@@ -369,7 +390,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             }
             Exit::End => {
                 cpu.core.count += done as u64;
-                cpu.core.pc = entry.pc_of(done);
+                cpu.core.pc = self.cache.pc_of(id, done);
             }
             Exit::Leave => {
                 let unfinished = std::mem::take(&mut cpu.core.unfinished);
@@ -502,37 +523,33 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.stats.instructions += t.block.insns.len() as u64;
         self.stats.accesses += t.block.ops.iter().filter(|op| op.is_access()).count() as u64;
         let pages = self.mark_code(&t);
-        let offsets = t.block.insns.iter().map(|i| i.offset).collect();
         let context = self.cache.context(&self.cpu, mode);
         let (span, second) = (t.block.span, t.block.second);
+        let insns = t.block.insns.len() as u32;
         let code = self.backend.compile(t.block);
-        let entry = Entry::new(span, (mode, context), t.phys, second, offsets, code);
-        let id = self.cache.insert(entry, &pages);
+        let entry = Entry::new(span, (mode, context), t.phys, second, insns, code);
+        let (lengths, text) = self.scratch.text(span.len);
+        let id = self.cache.insert(entry, lengths, text, pages);
         self.remember(pc, context, id);
         self.stats.translating += self.now() - begun;
         Ok(id)
     }
 
     /// Arranges that writes to the block's code are seen. Returns its RAM pages.
-    fn mark_code(&mut self, t: &translate::Translated) -> Vec<usize> {
+    fn mark_code(&mut self, t: &translate::Translated) -> [Option<usize>; 2] {
         let core = &mut self.cpu.core;
-        let mut pages = Vec::with_capacity(2);
         let offset = (t.phys & !PAGE_MASK) as usize;
         let first = (t.block.len as usize).min(4096 - offset);
-        let mut pieces = vec![(t.phys, offset, first)];
-        if let Some(second) = t.second {
-            pieces.push((second, 0, t.block.len as usize - first));
-        }
-        for (phys, offset, len) in pieces {
-            if let Some(page) = core.phys.page_for_read(phys).and_then(|p| p.ram) {
-                if !core.phys.has_code(page) {
-                    core.tlb.protect_page(phys & PAGE_MASK);
-                }
-                core.phys.mark_code(page, offset, len);
-                pages.push(page);
+        let second = t.second.map(|second| (second, 0, t.block.len as usize - first));
+        [Some((t.phys, offset, first)), second].map(|piece| {
+            let (phys, offset, len) = piece?;
+            let page = core.phys.page_for_read(phys)?.ram?;
+            if !core.phys.has_code(page) {
+                core.tlb.protect_page(phys & PAGE_MASK);
             }
-        }
-        pages
+            core.phys.mark_code(page, offset, len);
+            Some(page)
+        })
     }
 
     /// Throws away the blocks of pages whose code was written.

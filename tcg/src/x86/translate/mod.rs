@@ -22,7 +22,7 @@ use super::{
 use crate::{
     block::{Block, Insn, Span},
     ir::{self, Op, Val},
-    itlb::Itlb,
+    itlb::{Itlb, Witness},
     tlb::{PAGE, PAGE_MASK},
 };
 use iced_x86::{CodeSize, Decoder, DecoderError, DecoderOptions, EncodingKind, Instruction};
@@ -52,6 +52,15 @@ pub struct Scratch {
     code: Vec<u8>,
     ops: Vec<Op<Cpu>>,
     insns: Vec<Insn>,
+}
+
+impl Scratch {
+    /// The lengths of the instructions of the block of `len` bytes that was just translated, and its bytes.
+    pub fn text(&self, len: u32) -> (impl Iterator<Item = u8>, &[u8]) {
+        let ends = self.insns.iter().skip(1).map(|i| i.offset).chain([len]);
+        let lengths = self.insns.iter().zip(ends).map(|(i, end)| (end - i.offset) as u8);
+        (lengths, &self.code[..len as usize])
+    }
 }
 
 /// Linear address of offset `pc` in CS.
@@ -123,33 +132,71 @@ pub fn translate(
             }
         }
         insns.push(Insn { offset: at as u32, op: l.ops.len() as u32 });
-        let length = match insn {
-            Ok(i) => {
-                l.begin(ip, i.next_ip() & pc_mask(mode));
-                lower_one(&mut l, &i, &code[at..]);
-                i.len()
-            }
-            Err(_) => {
-                l.begin(ip, ip);
-                undefined(&mut l, true);
-                1
-            }
-        };
-        at += length;
+        at += lower_next(&mut l, insn, ip, &code[at..]);
         if second.is_some() {
             break;
         }
     }
+    span.len = at as u32;
+    Ok(Translated { block: finish(l, span, witness, scratch), phys, second })
+}
+
+/// What a block was made from and as what.
+pub struct Made<'a> {
+    /// As for [`translate`].
+    pub mode: Mode,
+    /// Where it lies.
+    pub span: Span,
+    /// What must hold for its second page.
+    pub second: Option<Witness>,
+    /// Number of instructions.
+    pub insns: usize,
+    /// Its bytes, no more.
+    pub code: &'a [u8],
+}
+
+/// The same block as [`translate`] gave, whatever its place in memory holds now.
+pub fn again(made: &Made<'_>, scratch: &mut Scratch) -> Block<Cpu> {
+    let Made { mode, span, second, code, .. } = *made;
+    scratch.insns.clear();
+    scratch.ops.clear();
+    let mut l = Lower::new(mode, std::mem::take(&mut scratch.ops));
+    let mut at = 0;
+    for _ in 0..made.insns {
+        let ip = span.pc.wrapping_add(at as u64) & pc_mask(mode);
+        scratch.insns.push(Insn { offset: at as u32, op: l.ops.len() as u32 });
+        at += lower_next(&mut l, decode(&code[at..], ip, mode), ip, &code[at..]);
+    }
+    finish(l, span, second, scratch)
+}
+
+/// Lowers what was decoded at `ip` from the beginning of `code`. Returns how many bytes it takes.
+fn lower_next(l: &mut Lower, insn: Result<Instruction, DecoderError>, ip: u64, code: &[u8]) -> usize {
+    match insn {
+        Ok(i) => {
+            l.begin(ip, i.next_ip() & pc_mask(l.mode));
+            lower_one(l, &i, code);
+            i.len()
+        }
+        Err(_) => {
+            l.begin(ip, ip);
+            undefined(l, true);
+            1
+        }
+    }
+}
+
+/// The block of what was lowered, with a jump to what follows if it does not leave by itself.
+fn finish(mut l: Lower, span: Span, second: Option<Witness>, scratch: &mut Scratch) -> Block<Cpu> {
     if !l.ended {
-        let next = pc.wrapping_add(at as u64) & pc_mask(mode);
+        let next = span.pc.wrapping_add(u64::from(span.len)) & pc_mask(l.mode);
         l.op(Op::Jump { pc: next });
     }
-    ir::dead_flags(&mut l.ops, insns.iter().map(|i| i.op as usize));
+    ir::dead_flags(&mut l.ops, scratch.insns.iter().map(|i| i.op as usize));
     // Copies take no more memory than they need.
-    let (ops, insns) = (l.ops.clone(), insns.clone());
+    let (ops, insns) = (l.ops.clone(), scratch.insns.clone());
     scratch.ops = l.ops;
-    span.len = at as u32;
-    Ok(Translated { block: Block { pc, len: at as u32, span, second: witness, ops, insns }, phys, second })
+    Block { pc: span.pc, len: span.len, span, second, ops, insns }
 }
 
 /// Bytes from `pc` to CS's limit.
@@ -241,4 +288,47 @@ fn lower_one(l: &mut Lower, i: &Instruction, bytes: &[u8]) {
 /// #UD; `counted` when the opcode is missing from the model, not just wrong here.
 fn undefined(l: &mut Lower, counted: bool) {
     l.leave(helpers::undefined, Val::Imm(u64::from(counted)), Val::Imm(0));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::x86::system::testing::{cpu, put};
+
+    /// Only so that blocks can be printed.
+    impl std::fmt::Debug for Cpu {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("Cpu")
+        }
+    }
+
+    /// Random bytes: blocks of every length, invalid instructions, some that cross into a second page.
+    #[test]
+    fn a_block_made_again_is_the_same() {
+        let mut cpu = cpu();
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        for at in (0..1 << 16).step_by(8) {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            put(&mut cpu, at, 8, seed ^ seed >> 29);
+        }
+        let mut scratch = Scratch::default();
+        let mode = cpu.mode();
+        let (mut blocks, mut crossing) = (0, 0);
+        cpu.sys.segs[seg::CS].base = 0;
+        for mode in [mode.0, mode.0 | Mode::CODE32, mode.0 | Mode::CODE64 | Mode::LONG].map(Mode) {
+            for pc in (0..0xfff0).step_by(7) {
+                let Ok(first) = translate(&mut cpu, pc, mode, MAX_BLOCK, &mut scratch) else { continue };
+                let text = scratch.code[..first.block.len as usize].to_vec();
+                let (lengths, code) = scratch.text(first.block.len);
+                assert_eq!((lengths.map(u64::from).sum::<u64>(), code), (text.len() as u64, &text[..]));
+                let (span, second) = (first.block.span, first.block.second);
+                let made = Made { mode, span, second, insns: first.block.insns.len(), code: &text };
+                let second = again(&made, &mut scratch);
+                assert_eq!(format!("{:?}", first.block), format!("{second:?}"), "at {pc:#x} in {mode:?}");
+                blocks += 1;
+                crossing += u32::from(first.second.is_some());
+            }
+        }
+        assert!(blocks > 20_000 && crossing > 10, "{blocks} blocks, {crossing} of them in two pages");
+    }
 }
