@@ -18,16 +18,22 @@ pub(crate) enum Kind {
     Add,
     /// a - b
     Sub,
+    /// What was before `b` was added, plus b; the sum is in a.
+    Sum,
+    /// What was before `b` was subtracted, minus b; the difference is in a.
+    Difference,
     /// a + b + carry
     Adc,
     /// a - b - carry
     Sbb,
     /// The result of a logical operation, in a.
     Logic,
-    /// a + 1, CF as it was.
+    /// An addition of 1 whose sum is in a, CF as it was.
     Inc,
-    /// a - 1, CF as it was.
+    /// A subtraction of 1 whose difference is in a, CF as it was.
     Dec,
+    /// a & b
+    Test,
     /// a << b, b not zero.
     Shl,
     /// a >> b, b not zero.
@@ -40,27 +46,27 @@ pub(crate) enum Kind {
     Mul,
     /// Bit count of a.
     Popcnt,
-    /// a & b
-    Test,
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 17] = [
         Kind::Settled,
         Kind::Add,
         Kind::Sub,
+        Kind::Sum,
+        Kind::Difference,
         Kind::Adc,
         Kind::Sbb,
         Kind::Logic,
         Kind::Inc,
         Kind::Dec,
+        Kind::Test,
         Kind::Shl,
         Kind::Shr,
         Kind::Sar,
         Kind::Imul,
         Kind::Mul,
         Kind::Popcnt,
-        Kind::Test,
     ];
 
     /// The word that machine code stores.
@@ -131,17 +137,20 @@ impl Lazy {
     fn operation(&self, old: Flags) -> Flags {
         let size = [Size::B, Size::W, Size::D, Size::Q][(self.word & 3) as usize];
         let (a, b) = (self.a & size.mask(), self.b & size.mask());
+        let (lower, higher) = (|by| a.wrapping_sub(by) & size.mask(), |by| a.wrapping_add(by) & size.mask());
         let carry = self.carry != 0;
         match Kind::ALL[(self.word >> 2 & 0x3f) as usize % Kind::ALL.len()] {
             Kind::Settled => old,
             Kind::Add => interp::alu_flags(Alu::Add, size, a, b, false),
             Kind::Sub => interp::alu_flags(Alu::Sub, size, a, b, false),
+            Kind::Sum => interp::alu_flags(Alu::Add, size, lower(b), b, false),
+            Kind::Difference => interp::alu_flags(Alu::Sub, size, higher(b), b, false),
             Kind::Adc => interp::alu_flags(Alu::Adc, size, a, b, carry),
             Kind::Sbb => interp::alu_flags(Alu::Sbb, size, a, b, carry),
             Kind::Logic => interp::alu_flags(Alu::Or, size, a, a, false),
             Kind::Test => interp::alu_flags(Alu::And, size, a, b, false),
-            Kind::Inc => keep_carry(interp::alu_flags(Alu::Add, size, a, 1, false), carry),
-            Kind::Dec => keep_carry(interp::alu_flags(Alu::Sub, size, a, 1, false), carry),
+            Kind::Inc => keep_carry(interp::alu_flags(Alu::Add, size, lower(1), 1, false), carry),
+            Kind::Dec => keep_carry(interp::alu_flags(Alu::Sub, size, higher(1), 1, false), carry),
             Kind::Shl => interp::shift_flags(Shift::Shl, size, a, self.b as u32),
             Kind::Shr => interp::shift_flags(Shift::Shr, size, a, self.b as u32),
             Kind::Sar => interp::shift_flags(Shift::Sar, size, a, self.b as u32),

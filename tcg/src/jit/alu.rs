@@ -3,7 +3,7 @@
 use super::{
     asm::{Rm, cc},
     emit::{Emit, Slow},
-    flags::{By, C, EVERY, Operand, Z, exact_after},
+    flags::{C, EVERY, Operand, Z, exact_after},
     regs::{S0, S1, Source, file, pinned},
 };
 use crate::{
@@ -193,9 +193,9 @@ impl Emit<'_> {
             to
         };
         let second = self.source(b);
-        let mut operands = (Operand::Kept, Operand::Kept);
+        let (mut kind, mut operands) = (kind, (Operand::Kept, Operand::Kept));
         if flags && kind != Kind::Logic {
-            operands = self.operands(kind, dst, a, b, (to, second));
+            (kind, operands) = self.operands(kind, dst, a, b, (to, second));
         }
         self.apply(number, size, to, second);
         if flags && kind == Kind::Logic {
@@ -216,28 +216,34 @@ impl Emit<'_> {
         true
     }
 
-    /// Where the operands of dst = a OP b will be found after it; keeps now those that will be nowhere. They are in `at`.
-    fn operands(&mut self, kind: Kind, dst: Reg, a: Reg, b: Val, at: (u8, Source)) -> (Operand, Operand) {
+    /// As what dst = a OP b can be done again after it, and where its operands will be found; keeps now those that will be
+    /// nowhere. They are in `at`.
+    fn operands(
+        &mut self,
+        kind: Kind,
+        dst: Reg,
+        a: Reg,
+        b: Val,
+        at: (u8, Source),
+    ) -> (Kind, (Operand, Operand)) {
         let lasts = |r: Reg| r < Reg::TEMP && r != dst;
-        let (second, by) = match b {
-            Val::Imm(v) => (Operand::Imm(v), By::Imm(v)),
-            Val::Reg(r) if lasts(r) => (Operand::Reg(r), By::Reg(r)),
+        let second = match b {
+            Val::Imm(v) => Operand::Imm(v),
+            Val::Reg(r) if lasts(r) => Operand::Reg(r),
             Val::Reg(_) => {
                 self.keep_b(at.1);
-                (Operand::Kept, By::Kept)
+                Operand::Kept
             }
         };
-        let undone =
-            matches!(kind, Kind::Add | Kind::Sub) && dst == a && dst < Reg::TEMP && b != Val::Reg(dst);
-        let first = if undone {
-            Operand::Before { minus: kind == Kind::Add, result: dst, by }
-        } else if lasts(a) {
-            Operand::Reg(a)
-        } else {
-            self.keep_a(Source::Host(at.0));
-            Operand::Kept
-        };
-        (first, second)
+        match kind {
+            Kind::Add if dst == a && dst < Reg::TEMP => (Kind::Sum, (Operand::Reg(dst), second)),
+            Kind::Sub if dst == a && dst < Reg::TEMP => (Kind::Difference, (Operand::Reg(dst), second)),
+            _ if lasts(a) => (kind, (Operand::Reg(a), second)),
+            _ => {
+                self.keep_a(Source::Host(at.0));
+                (kind, (Operand::Kept, second))
+            }
+        }
     }
 
     /// An addition without flags as an address; host flags stay as they are.
@@ -286,16 +292,16 @@ impl Emit<'_> {
         let mut operands = (Operand::Kept, Operand::Kept);
         match (kind, number) {
             (Kind::Sub, _) => {
-                operands = self.operands(kind, Reg::SINK, a, b, (h, second));
+                operands = self.operands(kind, Reg::SINK, a, b, (h, second)).1;
                 self.apply(7, size, h, second);
             }
             (Kind::Logic, _) if same && number != XOR => {
-                operands.0 = self.operands(kind, Reg::SINK, a, Val::Imm(0), (h, second)).0;
+                operands.0 = self.operands(kind, Reg::SINK, a, Val::Imm(0), (h, second)).1.0;
                 self.a.test(size, Rm::Reg(h), h);
             }
             (Kind::Logic, AND) => {
                 kind = Kind::Test;
-                operands = self.operands(kind, Reg::SINK, a, b, (h, second));
+                operands = self.operands(kind, Reg::SINK, a, b, (h, second)).1;
                 self.test(size, h, second);
             }
             _ => {
@@ -366,12 +372,12 @@ impl Emit<'_> {
                 self.a.unary(3, size, Rm::Reg(to));
             }
             Unary::Inc | Unary::Dec => {
+                self.a.step(u8::from(op == Unary::Dec), size, Rm::Reg(to));
                 if dst == a && dst < Reg::TEMP {
-                    first = Operand::Before { minus: op == Unary::Inc, result: dst, by: By::Imm(1) };
+                    first = Operand::Reg(dst);
                 } else if live {
                     self.keep_a(Source::Host(to));
                 }
-                self.a.step(u8::from(op == Unary::Dec), size, Rm::Reg(to));
             }
         }
         if dst != a {

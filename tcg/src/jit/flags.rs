@@ -35,6 +35,8 @@ pub(super) fn exact_after(kind: Kind, size: Size, count: u8) -> u8 {
         Kind::Settled => 0,
         Kind::Add
         | Kind::Sub
+        | Kind::Sum
+        | Kind::Difference
         | Kind::Adc
         | Kind::Sbb
         | Kind::Logic
@@ -66,22 +68,6 @@ pub(super) enum Operand {
     Reg(Reg),
     /// A constant.
     Imm(u64),
-    /// `result` minus (or plus) `by`: what it was before `by` was added to (or subtracted from) it.
-    Before {
-        /// Whether to subtract.
-        minus: bool,
-        result: Reg,
-        by: By,
-    },
-}
-
-/// What was added or subtracted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    /// The second operand, in memory.
-    Kept,
-    Reg(Reg),
-    Imm(u64),
 }
 
 /// A pending operation that memory does not have yet.
@@ -96,17 +82,14 @@ impl Unwritten {
     /// The guest registers that it is in.
     fn regs(&self) -> impl Iterator<Item = Reg> {
         let of = |operand| match operand {
-            Operand::Reg(r) => [Some(r), None],
-            Operand::Before { result, by: By::Reg(r), .. } => [Some(result), Some(r)],
-            Operand::Before { result, by: By::Kept | By::Imm(_), .. } => [Some(result), None],
-            Operand::Kept | Operand::Imm(_) => [None, None],
+            Operand::Reg(r) => Some(r),
+            Operand::Kept | Operand::Imm(_) => None,
         };
-        [of(self.a), of(self.b)].into_iter().flatten().flatten()
+        [of(self.a), of(self.b)].into_iter().flatten()
     }
 
-    /// Writes it on a slow path, where the register file has what is not pinned. Uses S1 and the host's flags.
+    /// Writes it on a slow path, where the register file has what is not pinned. Uses S1.
     pub fn write(&self, a: &mut Asm) {
-        let place = |r| pinned(r).map_or_else(|| file(r), Rm::Reg);
         for (disp, operand) in [(LAZY_B, self.b), (LAZY_A, self.a)] {
             match operand {
                 Operand::Kept => continue,
@@ -117,24 +100,11 @@ impl Unwritten {
                     }
                     None => a.load(Size::Q, S1, file(r)),
                 },
-                Operand::Imm(v) => a.mov_imm(S1, v),
-                Operand::Before { minus, result, by } => {
-                    let number = if minus { 5 } else { 0 };
-                    match by {
-                        By::Imm(v) => {
-                            a.mov_imm(S1, if minus { v.wrapping_neg() } else { v });
-                            a.alu(0, Size::Q, S1, place(result));
-                        }
-                        By::Reg(r) => {
-                            a.load(Size::Q, S1, place(result));
-                            a.alu(number, Size::Q, S1, place(r));
-                        }
-                        By::Kept => {
-                            a.load(Size::Q, S1, place(result));
-                            a.alu(number, Size::Q, S1, at(LAZY_B));
-                        }
-                    }
+                Operand::Imm(v) if i32::try_from(v as i64).is_ok() => {
+                    a.store_imm(Size::Q, at(disp), v as i32);
+                    continue;
                 }
+                Operand::Imm(v) => a.mov_imm(S1, v),
             }
             a.store(Size::Q, at(disp), S1);
         }
@@ -195,7 +165,6 @@ impl Emit<'_> {
                     self.keep(disp, source);
                 }
                 Operand::Imm(v) => self.keep(disp, Source::Imm(v)),
-                Operand::Before { minus, result, by } => self.keep_before(minus, result, by),
             }
         }
         if self.word != Some(u.word) {
@@ -203,37 +172,6 @@ impl Emit<'_> {
             self.word = Some(u.word);
         }
         self.held = 0;
-    }
-
-    /// Writes the first operand of an addition (a subtraction when not `minus`) that left `result`.
-    fn keep_before(&mut self, minus: bool, result: Reg, by: By) {
-        let h = self.read(result);
-        let scratch = self.scratch();
-        let signed = |v: u64| if minus { v.wrapping_neg() } else { v };
-        match by {
-            By::Imm(v) if i32::try_from(signed(v) as i64).is_ok() => {
-                self.a.lea(Size::Q, scratch, Rm::Base(h, signed(v) as i32));
-            }
-            By::Imm(v) => {
-                self.a.mov_imm(scratch, signed(v));
-                self.a.lea(Size::Q, scratch, Rm::Index(h, scratch, 0, 0));
-            }
-            By::Reg(_) | By::Kept => {
-                match by {
-                    By::Reg(r) => {
-                        let source = self.source(Val::Reg(r));
-                        self.bring(scratch, source);
-                    }
-                    _ => self.a.load(Size::Q, scratch, at(LAZY_B)),
-                }
-                if minus {
-                    // -b is NOT b + 1; NOT changes no flags.
-                    self.a.unary(2, Size::Q, Rm::Reg(scratch));
-                }
-                self.a.lea(Size::Q, scratch, Rm::Index(h, scratch, 0, i32::from(minus)));
-            }
-        }
-        self.a.store(Size::Q, at(LAZY_A), scratch);
     }
 
     /// A scratch register that nothing of the current op is in.
@@ -335,6 +273,8 @@ impl Emit<'_> {
             Pending::Known { kind, size, count } => match kind {
                 Kind::Add
                 | Kind::Sub
+                | Kind::Sum
+                | Kind::Difference
                 | Kind::Adc
                 | Kind::Sbb
                 | Kind::Logic
@@ -436,9 +376,22 @@ pub(super) fn redo(a: &mut Asm, kind: Kind, size: Size, count: u8) {
     match kind {
         Kind::Add => a.alu(0, size, S0, at(LAZY_B)),
         Kind::Sub => a.alu(7, size, S0, at(LAZY_B)),
+        Kind::Sum => {
+            a.alu(5, size, S0, at(LAZY_B));
+            a.alu(0, size, S0, at(LAZY_B));
+        }
+        Kind::Difference => {
+            a.alu(0, size, S0, at(LAZY_B));
+            a.alu(5, size, S0, at(LAZY_B));
+        }
         Kind::Logic => a.test(size, Rm::Reg(S0), S0),
         Kind::Test => a.test(size, at(LAZY_B), S0),
         Kind::Adc | Kind::Sbb | Kind::Inc | Kind::Dec => {
+            match kind {
+                Kind::Inc => a.lea(Size::Q, S0, Rm::Base(S0, -1)),
+                Kind::Dec => a.lea(Size::Q, S0, Rm::Base(S0, 1)),
+                _ => {}
+            }
             a.bit_imm(4, Size::D, at(LAZY_CARRY), 0);
             match kind {
                 Kind::Adc => a.alu(2, size, S0, at(LAZY_B)),

@@ -199,8 +199,18 @@ fn call(a: &mut Asm, exit_raw: u64, shim: Shim, may_switch_view: bool) -> u64 {
 
 /// See [`Thunks::flags`]: a table of what to do again by what pends, and a call for the rest.
 fn flags(a: &mut Asm) -> (u64, Redo) {
-    const KINDS: [Kind; 8] =
-        [Kind::Add, Kind::Sub, Kind::Adc, Kind::Sbb, Kind::Logic, Kind::Inc, Kind::Dec, Kind::Test];
+    const KINDS: [Kind; 10] = [
+        Kind::Add,
+        Kind::Sub,
+        Kind::Sum,
+        Kind::Difference,
+        Kind::Adc,
+        Kind::Sbb,
+        Kind::Logic,
+        Kind::Inc,
+        Kind::Dec,
+        Kind::Test,
+    ];
     const SIZES: [Size; 4] = [Size::B, Size::W, Size::D, Size::Q];
     let slow = place(a);
     spill(a);
