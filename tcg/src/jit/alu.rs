@@ -1,20 +1,16 @@
-//! Arithmetic, logic, bits, moves.
+//! Arithmetic and logic.
 
 use super::{
-    asm::{Rm, cc},
-    emit::{Emit, Slow},
-    flags::{C, EVERY, Operand, Z, exact_after},
-    regs::{S0, S1, Source, file, pinned},
+    asm::Rm,
+    emit::Emit,
+    flags::{C, Operand, exact_after},
+    regs::{S0, S1, Source, file},
 };
 use crate::{
-    ir::{Alu, Bit, Cond, Helper, Op, Quick, Reg, Shift, Size, Unary, Val},
+    ir::{Alu, Op, Reg, Shift, Size, Unary, Val},
     lazy::Kind,
     x86::Cpu,
 };
-
-/// Guest rAX and rDX.
-const ACCUMULATOR: Reg = Reg(0);
-const DATA: Reg = Reg(2);
 
 /// Numbers in the host's opcode map.
 const AND: u8 = 4;
@@ -34,7 +30,7 @@ fn alu_number(op: Alu) -> (u8, Kind) {
 }
 
 /// A constant as an instruction's 32-bit immediate, when that means the same at this width.
-fn fits(size: Size, v: u64) -> Option<i32> {
+pub(super) fn fits(size: Size, v: u64) -> Option<i32> {
     match size {
         Size::B => Some(i32::from(v as i8)),
         Size::W => Some(i32::from(v as i16)),
@@ -58,35 +54,9 @@ impl Emit<'_> {
         match *op {
             Op::Mov { size, dst, src } => self.mov(size, dst, src, rest),
             Op::Extend { signed, from, to, dst, src } => self.extend(signed, from, to, dst, src),
-            Op::High8 { dst, src } => {
-                let s = self.read(src);
-                let d = self.write(dst);
-                self.a.mov(d, s);
-                self.a.shift_imm(5, Size::D, d, 8);
-                self.a.movzx(Size::B, d, Rm::Reg(d));
-                self.exact = 0;
-            }
-            Op::SetHigh8 { dst, src } => {
-                let s = self.in_scratch(S1, src);
-                let d = self.update(dst);
-                if s == d {
-                    self.a.mov(S1, s);
-                }
-                let s = if s == d { S1 } else { s };
-                self.a.shift_imm(1, Size::Q, d, 8);
-                self.a.store(Size::B, Rm::Reg(d), s);
-                self.a.shift_imm(0, Size::Q, d, 8);
-                self.exact = 0;
-            }
-            Op::Bswap { size, dst, src } => {
-                if size < Size::D {
-                    return false;
-                }
-                let s = self.read(src);
-                let d = self.write(dst);
-                self.a.load(size, d, Rm::Reg(s));
-                self.a.bswap(size, d);
-            }
+            Op::High8 { dst, src } => self.high8(dst, src),
+            Op::SetHigh8 { dst, src } => self.set_high8(dst, src),
+            Op::Bswap { size, dst, src } => return self.bswap(size, dst, src),
             Op::Alu { op, size, dst, a, b, flags } => return self.alu(op, size, dst, a, b, flags),
             Op::Unary { op, size, dst, a, flags: _ } => self.unary(op, size, dst, a, live, carry),
             Op::Shift { op, size, dst, a, count } => return self.shift(op, size, dst, a, count, live),
@@ -105,44 +75,6 @@ impl Emit<'_> {
             _ => return false,
         }
         true
-    }
-
-    fn mov(&mut self, size: Size, dst: Reg, src: Val, rest: &[Op<Cpu>]) {
-        if dst == Reg::SINK || self.is_count(dst, src, rest) {
-            return;
-        }
-        match (self.source(src), size) {
-            (Source::Imm(v), Size::B | Size::W) => {
-                let d = self.update(dst);
-                self.a.store_imm(size, Rm::Reg(d), v as i32);
-            }
-            (Source::Imm(v), Size::D | Size::Q) => {
-                let d = self.write(dst);
-                self.a.mov_imm(d, v & size.mask());
-            }
-            (Source::Host(h), _) => self.put(size, dst, h),
-            (Source::File(r), Size::B | Size::W) => {
-                let d = self.update(dst);
-                self.a.load(size, d, file(r));
-            }
-            (Source::File(r), Size::D | Size::Q) => {
-                let d = self.write(dst);
-                self.a.load(size, d, file(r));
-            }
-        }
-    }
-
-    fn extend(&mut self, signed: bool, from: Size, to: Size, dst: Reg, src: Reg) {
-        if dst == Reg::SINK {
-            return;
-        }
-        let s = self.look(src);
-        let d = self.write(dst);
-        if signed {
-            self.a.movsx(from, to, d, s);
-        } else {
-            self.a.movzx(from.min(to), d, s);
-        }
     }
 
     /// reg = reg OP `b` with a constant that need not fit an instruction.
@@ -394,242 +326,5 @@ impl Emit<'_> {
             self.set_pending(kind, size, 0, first, Operand::Kept);
             self.exact = exact_after(kind, size, 0);
         }
-    }
-
-    fn imul(&mut self, size: Size, dst: Reg, a: Reg, b: Val, live: bool) -> bool {
-        let odd = matches!(b, Val::Imm(v) if fits(size, v).is_none());
-        if size == Size::B || odd {
-            return false;
-        }
-        if live {
-            let (a, b) = (self.source(Val::Reg(a)), self.source(b));
-            self.keep_a(a);
-            self.keep_b(b);
-        }
-        match b {
-            Val::Imm(v) => {
-                let from = self.look(a);
-                let d = if size == Size::W { self.update(dst) } else { self.write(dst) };
-                self.a.imul_imm(size, d, from, fits(size, v).unwrap_or(0));
-            }
-            Val::Reg(r) if dst == a => {
-                let from = self.look(r);
-                let d = self.update(dst);
-                self.a.imul(size, d, from);
-            }
-            Val::Reg(r) => {
-                let from = self.look(a);
-                self.a.load(Size::Q, S1, from);
-                let from = self.look(r);
-                self.a.imul(size, S1, from);
-                self.put(size, dst, S1);
-            }
-        }
-        self.product(Kind::Imul, size, live)
-    }
-
-    fn product(&mut self, kind: Kind, size: Size, live: bool) -> bool {
-        self.exact = 0;
-        if live {
-            self.set_pending(kind, size, 0, Operand::Kept, Operand::Kept);
-            self.exact = exact_after(kind, size, 0);
-        }
-        true
-    }
-
-    fn mul_wide(
-        &mut self,
-        signed: bool,
-        size: Size,
-        (lo, hi): (Reg, Reg),
-        a: Reg,
-        b: Reg,
-        live: bool,
-    ) -> bool {
-        if size == Size::B || (lo, hi, a) != (ACCUMULATOR, DATA, ACCUMULATOR) {
-            return false;
-        }
-        if live {
-            let (a, b) = (self.source(Val::Reg(a)), self.source(Val::Reg(b)));
-            self.keep_a(a);
-            self.keep_b(b);
-        }
-        let b = self.look(b);
-        self.near = None;
-        self.a.unary(if signed { 5 } else { 4 }, size, b);
-        self.product(if signed { Kind::Imul } else { Kind::Mul }, size, live)
-    }
-
-    fn bit(&mut self, op: Bit, size: Size, dst: Reg, a: Reg, index: Val, live: bool) -> bool {
-        if size == Size::B || dst != a {
-            return false;
-        }
-        let index = match index {
-            Val::Imm(i) => Source::Imm(i & u64::from(size.bits() - 1)),
-            Val::Reg(r) => Source::Host(self.read(r)),
-        };
-        let to = if op == Bit::Test { self.read(a) } else { self.update(a) };
-        if live {
-            self.set_apart(C);
-        }
-        let number = match op {
-            Bit::Test => 4,
-            Bit::Set => 5,
-            Bit::Reset => 6,
-            Bit::Complement => 7,
-        };
-        match index {
-            Source::Imm(i) => self.a.bit_imm(number, size, Rm::Reg(to), i as u8),
-            Source::Host(s) => self.a.bit_reg(number, size, to, s),
-            Source::File(_) => return false,
-        }
-        self.exact = 0;
-        if live {
-            self.keep_apart(C);
-            self.exact = C;
-        }
-        true
-    }
-
-    fn bit_scan(&mut self, reverse: bool, size: Size, dst: Reg, src: Reg, live: bool) {
-        let s = self.look(src);
-        self.open = None;
-        self.a.movzx(size, S0, s);
-        let d = if dst == Reg::SINK { S1 } else { self.update(dst) };
-        if live {
-            self.set_apart(Z);
-        }
-        self.a.bit_scan(reverse, Size::Q, S0, Rm::Reg(S0));
-        if live {
-            self.keep_apart(Z);
-        }
-        // A source of zero leaves the whole destination as it was.
-        self.a.cmov(
-            cc::NE,
-            size.max(Size::W).max(if size >= Size::D { Size::Q } else { size }),
-            d,
-            Rm::Reg(S0),
-        );
-        self.exact = if live { Z } else { 0 };
-    }
-
-    fn popcnt(&mut self, size: Size, dst: Reg, src: Reg, live: bool) -> bool {
-        if !self.t.popcnt || size == Size::B || dst == Reg::SINK {
-            return false;
-        }
-        let s = self.look(src);
-        self.a.movzx(size, S1, s);
-        if live {
-            self.keep_a(Source::Host(S1));
-        }
-        self.a.popcnt(Size::Q, S1, Rm::Reg(S1));
-        self.put(size, dst, S1);
-        self.exact = 0;
-        if live {
-            self.set_pending(Kind::Popcnt, Size::Q, 0, Operand::Kept, Operand::Kept);
-            self.exact = exact_after(Kind::Popcnt, Size::Q, 0);
-        }
-        true
-    }
-
-    fn set_cond(&mut self, cond: Cond, dst: Reg, rest: &[Op<Cpu>]) {
-        let cc = self.condition(cond);
-        // A temporary that is only moved on to a register's low byte.
-        if let [Op::Mov { size: Size::B, dst: to, src: Val::Reg(from) }] = *rest
-            && from == dst
-            && dst >= Reg::TEMP
-        {
-            self.save_pending(&rest[0], EVERY);
-            let d = self.update(to);
-            self.a.setcc(cc, Rm::Reg(d));
-            self.skip = 1;
-            return;
-        }
-        if dst == Reg::SINK {
-            return;
-        }
-        let d = self.update(dst);
-        self.a.setcc(cc, Rm::Reg(d));
-    }
-
-    fn cond_mov(&mut self, cond: Cond, size: Size, dst: Reg, src: Reg) -> bool {
-        if size == Size::B || dst == Reg::SINK {
-            return false;
-        }
-        let cc = self.condition(cond);
-        let s = self.look(src);
-        let d = self.update(dst);
-        self.a.cmov(cc, size, d, s);
-        true
-    }
-
-    /// Emits what a call would do, with the call beside it for what may fault. `false` when only the call will do.
-    pub(super) fn quick(&mut self, quick: Quick, helper: Helper<Cpu>, dst: Reg, a: Val, b: Val) -> bool {
-        match (quick, a, b) {
-            (Quick::SignMask, Val::Reg(r), _) => {
-                let at = self.look(r);
-                let d = self.write(dst);
-                self.a.load(Size::Q, d, at);
-                self.a.shift_imm(7, Size::Q, d, 63);
-                self.exact = 0;
-            }
-            (Quick::BitOffset, Val::Reg(r), Val::Imm(log2)) => {
-                let at = self.look(r);
-                let d = self.write(dst);
-                self.a.load(Size::Q, d, at);
-                self.a.shift_imm(7, Size::Q, d, log2 as u8);
-                self.a.shift_imm(4, Size::Q, d, log2 as u8 - 3);
-                self.exact = 0;
-            }
-            (Quick::SwapGs, ..) => self.swap_gs(),
-            (Quick::Divide { signed, size }, Val::Reg(r), _) => self.divide(signed, size, helper, r),
-            _ => return false,
-        }
-        true
-    }
-
-    fn slow_call(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, a: Source) {
-        let mut site = self.site;
-        site.dst = Reg::SINK.0;
-        self.slow(Some(from), self.slots, site, Slow::Call { helper, a });
-    }
-
-    /// A division of which no check fails here is done by the host; the others are left to the helper.
-    fn divide(&mut self, signed: bool, size: Size, helper: Helper<Cpu>, by: Reg) {
-        let (Some(low), Some(high)) = (pinned(ACCUMULATOR), pinned(DATA)) else { return };
-        // A register: the slow path finds the divisor there, too.
-        let d = self.read(by);
-        self.open = None;
-        self.near = None;
-        if signed {
-            // The dividend is the sign-extended rAX, the divisor neither 0 nor -1.
-            self.a.load(size, S0, Rm::Reg(low));
-            self.a.shift_imm(7, size, S0, size.bits() as u8 - 1);
-            self.a.alu(7, size, S0, Rm::Reg(high));
-            let wide = self.a.jcc(cc::NE);
-            self.slow_divide(wide, helper, d);
-            self.a.lea(size, S0, Rm::Base(d, 1));
-            self.a.alu_imm(7, size, Rm::Reg(S0), 1);
-            let odd = self.a.jcc(cc::BE);
-            let at = self.cold.len();
-            self.slow_divide(odd, helper, d);
-            self.a.unary(7, size, Rm::Reg(d));
-            let back = self.a.here();
-            self.cold[at - 1].back = back;
-            self.cold[at].back = back;
-        } else {
-            // Fits when the upper half is below the divisor, which is then not zero.
-            self.a.alu(7, size, high, Rm::Reg(d));
-            let big = self.a.jcc(cc::AE);
-            let at = self.cold.len();
-            self.slow_divide(big, helper, d);
-            self.a.unary(6, size, Rm::Reg(d));
-            self.cold[at].back = self.a.here();
-        }
-        self.exact = 0;
-    }
-
-    fn slow_divide(&mut self, from: super::asm::Fixup, helper: Helper<Cpu>, by: u8) {
-        self.slow_call(from, helper, Source::Host(by));
     }
 }

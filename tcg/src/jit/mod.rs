@@ -8,6 +8,7 @@
 
 mod alu;
 mod asm;
+mod bits;
 mod buffer;
 mod crossing;
 mod emit;
@@ -15,6 +16,8 @@ mod encodings;
 mod flags;
 mod frame;
 mod memory;
+mod moves;
+mod products;
 mod regs;
 mod shift;
 mod shims;

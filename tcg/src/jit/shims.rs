@@ -131,18 +131,10 @@ pub(super) extern "sysv64" fn call(
     left: u64,
     helper: *const Inner,
 ) -> Answer {
-    let site = Site::unpack(site);
-    // SAFETY: called by machine code with its own frame; the compiler put a `Helper<Cpu>` in the last argument.
-    let ((cpu, bus), helper) =
-        unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
+    // SAFETY: as in `open`.
+    let cpu = unsafe { &mut *(*frame).cpu };
     cpu.core.lazy.settle(&mut cpu.core.flags);
-    match helper(cpu, bus, a, b) {
-        Ok(v) => {
-            cpu.core.regs[site.dst as usize] = v;
-            goes_on(cpu, site, v)
-        }
-        Err(f) => fault(cpu, site, f),
-    }
+    plain(frame, a, b, site, left, helper)
 }
 
 /// As [`call`] for a helper that writes no flags: what is pending stays so.
@@ -155,7 +147,7 @@ pub(super) extern "sysv64" fn plain(
     helper: *const Inner,
 ) -> Answer {
     let site = Site::unpack(site);
-    // SAFETY: as in `call`.
+    // SAFETY: called by machine code with its own frame; the compiler put a `Helper<Cpu>` in the last argument.
     let ((cpu, bus), helper) =
         unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
     match helper(cpu, bus, a, b) {
@@ -190,7 +182,7 @@ pub(super) extern "sysv64" fn call_leave(
     helper: *const Inner,
 ) -> Answer {
     let site = Site::unpack(site);
-    // SAFETY: as in `call`.
+    // SAFETY: as in `plain`.
     let ((cpu, bus), helper) =
         unsafe { (open(frame, site, left), std::mem::transmute::<*const Inner, Helper<Cpu>>(helper)) };
     let usual = cpu.sys.eflags & crossing::UNUSUAL == 0;
@@ -251,7 +243,7 @@ pub(super) extern "sysv64" fn interpret(
     block: *const Inner,
 ) -> Answer {
     let site = Site::unpack(site);
-    // SAFETY: as in `call`; the block's compiled form lives as long as its machine code can be reached.
+    // SAFETY: as in `plain`; the block's compiled form lives as long as its machine code can be reached.
     let ((cpu, bus), block) = unsafe { (open(frame, site, left), &*block) };
     cpu.core.lazy.settle(&mut cpu.core.flags);
     let from = op as usize;
