@@ -11,6 +11,7 @@ pub mod bus;
 pub mod bytes;
 pub mod chips;
 pub mod dma;
+pub mod e1000;
 pub mod fw_cfg;
 pub mod ide;
 pub mod input;

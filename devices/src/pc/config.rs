@@ -1,5 +1,6 @@
 //! What a `pc` board is built from, and where things are in its address spaces.
 
+use crate::e1000::E1000;
 use crate::ide::{self, Drives, PiixIde};
 use crate::pci::Function;
 use crate::virtio::block::Block;
@@ -58,6 +59,8 @@ pub enum DeviceConfig {
     Virtio(VirtioConfig),
     /// The PIIX3's IDE controller with these drives. There is at most one.
     Ide(Drives),
+    /// An Intel 82540EM network card.
+    E1000(NicConfig),
 }
 
 /// A virtio device. Variants and fields are only ever added at the end.
@@ -130,6 +133,7 @@ impl DeviceConfig {
         match self {
             DeviceConfig::Virtio(device) => Some(Function::Virtio(Box::new(VirtioPci::new(device.kind())))),
             DeviceConfig::Ide(drives) => Some(Function::Ide(Box::new(PiixIde::new(drives)))),
+            DeviceConfig::E1000(nic) => Some(Function::E1000(Box::new(E1000::new(nic)))),
         }
     }
 }
@@ -172,7 +176,7 @@ impl PcConfig {
         let mut slots = FIRST_DEVICE_SLOT..32;
         let mut place = |device: &DeviceConfig| match device {
             DeviceConfig::Ide(_) => Some(ide::DEVFN),
-            DeviceConfig::Virtio(_) => slots.next().map(|slot| slot << 3),
+            DeviceConfig::Virtio(_) | DeviceConfig::E1000(_) => slots.next().map(|slot| slot << 3),
         };
         self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
     }

@@ -3,6 +3,7 @@
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
+use crate::e1000::E1000;
 use crate::ide::PiixIde;
 use crate::input::Input;
 use crate::output::Output;
@@ -72,6 +73,8 @@ pub enum Function {
     Virtio(Box<VirtioPci>),
     /// The PIIX3's IDE controller.
     Ide(Box<PiixIde>),
+    /// An Intel network card.
+    E1000(Box<E1000>),
     /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
     #[cfg(test)]
     Probe(Box<super::bus::tests::Probe>),
@@ -84,6 +87,7 @@ impl Function {
         match *self {
             Function::Virtio(ref virtio) => &**virtio,
             Function::Ide(ref ide) => &**ide,
+            Function::E1000(ref e1000) => &**e1000,
             #[cfg(test)]
             Function::Probe(ref probe) => &**probe,
         }
@@ -94,6 +98,7 @@ impl Function {
         match *self {
             Function::Virtio(ref mut virtio) => &mut **virtio,
             Function::Ide(ref mut ide) => &mut **ide,
+            Function::E1000(ref mut e1000) => &mut **e1000,
             #[cfg(test)]
             Function::Probe(ref mut probe) => &mut **probe,
         }
