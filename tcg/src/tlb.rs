@@ -40,8 +40,13 @@ const SLOW: u64 = 1 << 10;
 /// The page is in [`Tlb::writes`] since writes to it were closed last.
 const NOTED: u64 = 1 << 11;
 
+/// In the host address of a slow entry: nobody has used it since [`Tlb::take_accesses`].
+const CLOSED: u64 = 1;
+
 /// Linear pages written that are noted before nothing is known of them any more.
 const MOST_WRITES: usize = 1 << 16;
+/// The same of pages accessed in any way.
+const MOST_ACCESSES: usize = 1 << 16;
 
 /// One cached translation. A tag equals the page's linear address when that access needs no slow path.
 ///
@@ -93,7 +98,21 @@ impl Entry {
     /// The linear page; nonsense in an entry without a translation.
     #[inline(always)]
     fn page(&self) -> u64 {
-        if self.place & SLOW != 0 { self.host } else { self.read }
+        if self.place & SLOW != 0 { self.host & PAGE_MASK } else { self.read }
+    }
+
+    /// Whether nobody has used it since [`Tlb::take_accesses`]; every access to its page is slow until
+    /// [`Tlb::open_reads`].
+    #[inline(always)]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.place & SLOW != 0 && self.host & CLOSED != 0
+    }
+
+    /// Makes every access to `page`, which it translates, slow until somebody uses it.
+    fn close(&mut self, page: u64) {
+        self.point(page, None);
+        self.host |= CLOSED;
     }
 
     /// Host address of `addr`, which lies in this page.
@@ -163,6 +182,32 @@ pub struct Tlb {
     writes: Vec<u64>,
     /// There were too many.
     overflowed: bool,
+    accesses: Accesses,
+}
+
+/// Which pages were accessed since [`Tlb::take_accesses`].
+#[derive(Default)]
+struct Accesses {
+    /// Whether anybody wants to know: not before the first call.
+    noted: bool,
+    /// Linear and physical page, some more than once.
+    pages: Vec<(u64, u64)>,
+    /// There were too many.
+    overflowed: bool,
+}
+
+impl Accesses {
+    fn note(&mut self, page: u64, phys: u64) {
+        if self.overflowed {
+            return;
+        }
+        if self.pages.len() >= MOST_ACCESSES {
+            self.pages.sort_unstable();
+            self.pages.dedup();
+            self.overflowed = self.pages.len() > MOST_ACCESSES / 2;
+        }
+        self.pages.push((page, phys));
+    }
 }
 
 impl Default for Tlb {
@@ -183,6 +228,7 @@ impl Tlb {
             large: LargePages::default(),
             writes: Vec::new(),
             overflowed: false,
+            accesses: Accesses::default(),
         }
     }
 
@@ -270,11 +316,48 @@ impl Tlb {
         Some(pages)
     }
 
+    /// Notes that an access to the linear page `page` was translated, to the physical page `phys`.
+    #[inline]
+    pub fn note_access(&mut self, page: u64, phys: u64) {
+        if self.accesses.noted {
+            self.accesses.note(page, phys);
+        }
+    }
+
+    /// Lets reads go fast through the closed entry of `addr` if there is a host address for that, and notes the access.
+    #[cold]
+    pub fn open_reads(&mut self, view: usize, addr: u64, host: Option<u64>) {
+        let slot = &mut self.views[view % VIEWS][slot(addr)];
+        debug_assert!(slot.is_closed() && slot.is_of(addr & PAGE_MASK));
+        slot.point(addr & PAGE_MASK, host);
+        let phys = slot.phys();
+        self.note_access(addr & PAGE_MASK, phys);
+    }
+
+    /// Linear and physical pages to which an access was translated since the last call; none when there were too many, or at
+    /// the first call. Every entry is closed then, so that the next access to any page is seen again; none is forgotten.
+    pub fn take_accesses(&mut self) -> Option<Vec<(u64, u64)>> {
+        for &(view, index) in self.local.iter().chain(&self.global) {
+            let slot = &mut self.views[view as usize][index as usize];
+            if slot.place & SIZE != 0 {
+                slot.close(slot.page());
+            }
+        }
+        let were_noted = std::mem::replace(&mut self.accesses.noted, true);
+        let mut pages = std::mem::take(&mut self.accesses.pages);
+        if std::mem::take(&mut self.accesses.overflowed) || !were_noted {
+            return None;
+        }
+        pages.sort_unstable();
+        pages.dedup();
+        Some(pages)
+    }
+
     /// Asks again for every translation where its reads may go fast: by linear and physical page, for a host address or not.
     pub fn review(&mut self, mut host: impl FnMut(u64, u64) -> Option<u64>) {
         for &(view, index) in self.local.iter().chain(&self.global) {
             let slot = &mut self.views[view as usize][index as usize];
-            if slot.place & SIZE != 0 {
+            if slot.place & SIZE != 0 && !slot.is_closed() {
                 slot.point(slot.page(), host(slot.page(), slot.phys()));
             }
         }
@@ -294,12 +377,12 @@ impl Tlb {
         Contents { pages: pages.collect(), large: self.large }
     }
 
-    /// Has these translations and no others; `host` as for [`Tlb::review`]. No write goes fast.
-    pub fn set_contents(&mut self, contents: &Contents, mut host: impl FnMut(u64, u64) -> Option<u64>) {
+    /// Has these translations and no others, all closed.
+    pub fn set_contents(&mut self, contents: &Contents) {
         self.flush_all();
         for &(page, place, view) in &contents.pages {
             let mut entry = Entry { place, ..Entry::empty(slot(page)) };
-            entry.point(page, host(page, entry.phys()));
+            entry.close(page);
             self.fill(view.into(), page, entry);
         }
         self.large = contents.large;
@@ -424,8 +507,9 @@ mod tests {
         assert_eq!(before.pages.len(), 3);
         t.flush_all();
         put(&mut t, 0x9000, PAGE, true);
-        t.set_contents(&before, |page, phys| (phys != 0xb_8000).then_some(page | 1 << 40));
-        assert!(!has(&t, 0x9000) && !has(&t, 0x2000));
+        t.set_contents(&before);
+        assert!(!has(&t, 0x9000) && !has(&t, 0x2000) && t.entry(0, 0x1000).is_closed());
+        t.open_reads(0, 0x1000, Some(0x1000 | 1 << 40));
         let e = *t.entry(0, 0x1000);
         assert!(e.read == 0x1000 && e.write == invalid(1) && e.writable() && e.host == 0x1000 | 1 << 40);
         assert!(t.entry(2, 0xb_8000).is_of(0xb_8000) && t.entry(2, 0xb_8000).read == invalid(0xb8));
@@ -449,6 +533,38 @@ mod tests {
         t.review(|page, phys| Some(page + phys));
         let e = *t.entry(0, 0x1000);
         assert!(e.read == 0x1000 && e.host == 0x6000 && e.write == invalid(1));
+    }
+
+    #[test]
+    fn an_access_is_seen_once_in_every_stretch() {
+        let mut t = Tlb::new();
+        let access = |t: &mut Tlb, page: u64| {
+            if t.entry(0, page).is_closed() {
+                t.open_reads(0, page, Some(0x7000_0000));
+            } else if !t.entry(0, page).is_of(page) {
+                put(t, page, PAGE, false);
+                t.note_access(page, 0x5000);
+            }
+        };
+        access(&mut t, 0x1000);
+        assert_eq!(t.take_accesses(), None);
+        let before = t.contents();
+        for page in [0x1000, 0x2000, 0x1000] {
+            access(&mut t, page);
+        }
+        assert_eq!(t.take_accesses(), Some(vec![(0x1000, 0x5000), (0x2000, 0x5000)]));
+        assert_eq!(t.entry(0, 0x1000).read, invalid(1));
+        // A look at where reads may go fast is no use of it.
+        t.review(|_, _| Some(0x7000_0000));
+        assert!(t.entry(0, 0x1000).is_closed());
+        access(&mut t, 0x2000);
+        assert!(has(&t, 0x2000) && !t.entry(0, 0x2000).is_closed());
+        assert_eq!(t.take_accesses(), Some(vec![(0x2000, 0x5000)]));
+        t.set_contents(&before);
+        access(&mut t, 0x1000);
+        assert_eq!(t.take_accesses(), Some(vec![(0x1000, 0x5000)]));
+        assert_eq!(t.contents(), before);
+        assert_eq!(t.take_accesses(), Some(vec![]));
     }
 
     #[test]

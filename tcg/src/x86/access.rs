@@ -215,6 +215,10 @@ impl Cpu {
         let e = self.core.tlb.entry(view, addr);
         if e.is_of(addr & PAGE_MASK) && (access == Access::Read || e.writable()) {
             let phys = e.phys() | addr & !PAGE_MASK;
+            if e.is_closed() {
+                self.open_reads(view, addr, phys);
+            }
+            let e = self.core.tlb.entry(view, addr);
             if access == Access::Write && e.write != addr & PAGE_MASK {
                 self.core.tlb.note_write(view, addr);
                 self.open_writes(view, addr);
@@ -227,6 +231,7 @@ impl Cpu {
         self.core.slow.data_walks += 1;
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;
+        self.core.tlb.note_access(addr & PAGE_MASK, phys & PAGE_MASK);
         self.fill(view, addr, phys, access == Access::Write, &t);
         if access == Access::Write {
             self.core.tlb.note_write(view, addr);
@@ -247,6 +252,13 @@ impl Cpu {
         if writable {
             self.open_writes(view, addr);
         }
+    }
+
+    /// Lets reads of a translated page go fast that nobody has used for a while, unless an observer watches it.
+    #[cold]
+    fn open_reads(&mut self, view: usize, addr: u64, phys: u64) {
+        let Core { phys: map, observer, tlb, .. } = &mut self.core;
+        tlb.open_reads(view, addr, fast_reads(map, observer, addr & PAGE_MASK, phys));
     }
 
     /// Lets writes to a translated page go fast, unless somebody has to see them: its reads lead elsewhere, it holds code, or
@@ -275,8 +287,7 @@ impl Cpu {
 
     /// Puts saved translations into the data TLB.
     pub(super) fn set_data_translations(&mut self, contents: &tlb::Contents) {
-        let Core { phys, observer, tlb, .. } = &mut self.core;
-        tlb.set_contents(contents, |page, at| fast_reads(phys, observer, page, at));
+        self.core.tlb.set_contents(contents);
     }
 
     /// Shows an access to the observer: `len` bytes of one page at linear address `addr`.

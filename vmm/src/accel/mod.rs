@@ -100,6 +100,10 @@ pub trait Accelerator {
     /// [`Accelerator::take_written`] is called just before.
     fn take_linear_writes(&mut self) -> Option<Vec<u64>>;
 
+    /// Linear and physical pages of which bytes were read or written since the last call, ascending; none when they were too
+    /// many to note, or at the first call.
+    fn take_accesses(&mut self) -> Option<Vec<(u64, u64)>>;
+
     /// Number of RAM pages.
     fn pages(&self) -> usize;
 

@@ -194,6 +194,10 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         self.engine.cpu.core.tlb.take_writes()
     }
 
+    fn take_accesses(&mut self) -> Option<Vec<(u64, u64)>> {
+        self.engine.cpu.core.tlb.take_accesses()
+    }
+
     fn pages(&self) -> usize {
         self.engine.cpu.core.phys.pages()
     }

@@ -137,10 +137,28 @@ impl Explorer {
             Some(_) => (from, to.saturating_add(1)),
         };
         let to = Position::from_count(to).min(self.summary.last.position);
-        match self.timeline.hits(Position::from_count(from), to, &stops, most)? {
-            None => Ok(None),
-            Some(found) => self.see(&found).map(Some),
+        let Some(mut found) = self.timeline.hits(Position::from_count(from), to, &stops, most)? else {
+            return Ok(None);
+        };
+        // Nothing goes before the first instruction, so nobody comes to it.
+        if watch.is_none()
+            && *range.start() == Position::START
+            && let Some(first) = self.first_instruction(addr)?
+        {
+            found.insert(0, first);
+            found.truncate(most);
         }
+        self.see(&found).map(Some)
+    }
+
+    /// The breakpoint at linear address `addr`, if that is where the run begins.
+    fn first_instruction(&mut self, addr: u64) -> Result<Option<Found<Hit>>, ExploreError> {
+        let looked = self.timeline.excursion(|timeline| {
+            timeline.seek(Position::START)?;
+            let begins = timeline.machine().inner().linear_pc() == addr;
+            Ok(begins.then(|| Found { at: timeline.now(), hit: Hit::Breakpoint { addr } }))
+        })?;
+        looked.map_err(|error: DriveError<MachineError>| error.into())
     }
 
     /// Looks at the instructions that hit.
@@ -231,6 +249,43 @@ mod tests {
             assert!(hits.iter().all(|hit| hit.instruction.contains(&format!(":{pc:x}: "))));
         }
         assert_eq!(explorer.position(), at(77));
+    }
+
+    #[test]
+    fn the_first_instruction_is_one_too() {
+        let mut explorer = explorer_of_the_demo();
+        let first = explorer.machine().linear_pc();
+        explorer.go_to(at(3)).unwrap();
+        let hits = |explorer: &mut Explorer, from| {
+            explorer.hits(at(from)..=at(1000), (Space::Linear, first, 1), None, 10).unwrap().unwrap()
+        };
+        assert_eq!(hits(&mut explorer, 0)[0].at, at(0));
+        assert!(hits(&mut explorer, 1).iter().all(|hit| hit.at > at(0)));
+        assert_eq!(explorer.position(), at(3));
+    }
+
+    #[test]
+    fn a_load_is_found_whatever_is_known_of_what_was_read() {
+        let mut explorer = explorer_of_the_demo();
+        let all = (Space::Physical, 0, explorer.setup().pc.memory_bytes);
+        let loads =
+            explorer.hits(at(FROM)..=at(FROM + 3_000_000), all, Some(Access::Read), 20).unwrap().unwrap();
+        let load = loads.last().unwrap().clone();
+        let Accessed { addr, len, .. } = load.access.unwrap();
+        for known in [false, true] {
+            if known {
+                explorer.go_to(at(u64::MAX)).unwrap();
+            }
+            explorer.go_to(load.at).unwrap();
+            assert_eq!(explorer.first_read(Space::Physical, addr, len).unwrap().unwrap().at, load.at);
+            explorer.go_to(at(load.at.count() + 1)).unwrap();
+            let stops = Stops {
+                watchpoints: vec![Watch { space: Space::Physical, addr, len, on: Access::Read }],
+                ..Stops::default()
+            };
+            assert!(matches!(explorer.run_back(&stops).unwrap(), crate::explore::Halt::Hit(_)));
+            assert_eq!(explorer.position(), load.at);
+        }
     }
 
     #[test]

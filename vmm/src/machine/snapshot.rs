@@ -152,5 +152,6 @@ impl PcMachine {
         // Nothing has run here yet.
         self.accel.take_executed();
         self.accel.take_linear_writes();
+        self.accel.take_accesses();
     }
 }

@@ -13,6 +13,34 @@ pub struct Trace {
     written: Box<[usize]>,
     /// Linear pages written, ascending; not known when there were too many.
     linear: Option<Box<[u64]>>,
+    /// Pages accessed in any way; not known when there were too many.
+    accessed: Option<Accessed>,
+}
+
+/// Pages accessed, ascending.
+#[derive(Clone, Debug)]
+struct Accessed {
+    linear: Box<[u64]>,
+    physical: Box<[u64]>,
+}
+
+impl Accessed {
+    /// Of pairs of linear and physical pages that are ascending.
+    fn new(pages: &[(u64, u64)]) -> Self {
+        let mut linear: Vec<u64> = pages.iter().map(|&(linear, _)| linear).collect();
+        linear.dedup();
+        let mut physical: Vec<u64> = pages.iter().map(|&(_, physical)| physical).collect();
+        physical.sort_unstable();
+        physical.dedup();
+        Self { linear: linear.into(), physical: physical.into() }
+    }
+
+    fn touches(&self, watch: &Watch) -> bool {
+        match watch.space {
+            Space::Linear => touches(&self.linear, watch),
+            Space::Physical => touches(&self.physical, watch),
+        }
+    }
 }
 
 /// The first byte of the page of `addr`.
@@ -41,7 +69,8 @@ impl PcMachine {
             executed.insert(at, next);
         }
         let linear = self.accel.take_linear_writes().map(Vec::into_boxed_slice);
-        Trace { executed: executed.into(), written: written.into(), linear }
+        let accessed = self.accel.take_accesses().map(|pages| Accessed::new(&pages));
+        Trace { executed: executed.into(), written: written.into(), linear, accessed }
     }
 
     /// Whether a stretch with this trace may have hit any of `stops`.
@@ -52,9 +81,11 @@ impl PcMachine {
     }
 
     fn may_have_accessed(&self, trace: &Trace, watch: &Watch) -> bool {
-        // Nobody notes what is read.
-        if watch.on.reads() {
+        if watch.on.reads() && trace.accessed.as_ref().is_none_or(|accessed| accessed.touches(watch)) {
             return true;
+        }
+        if !watch.on.writes() {
+            return false;
         }
         match (watch.space, &trace.linear) {
             (Space::Linear, Some(pages)) => touches(pages, watch),
