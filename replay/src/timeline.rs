@@ -183,6 +183,14 @@ where
         self.at_arrival
     }
 
+    /// The hit before whose instruction the machine stands, if that is how it came here.
+    pub fn is_at_hit(&self) -> Option<&M::Hit> {
+        match &self.standing {
+            Standing::At(hit) => Some(hit),
+            Standing::Arrival | Standing::Past | Standing::Lost => None,
+        }
+    }
+
     /// How many checkpoints there are in memory and how many bytes they take.
     pub fn checkpoints(&self) -> (usize, usize) {
         self.checkpoints.size()

@@ -21,6 +21,10 @@ pub struct Observer {
     begun: Option<u64>,
     /// Whether an event is delivered where the CPU has just arrived.
     arriving: bool,
+    /// Whether events are stopped at.
+    events: bool,
+    /// The position at which one was delivered that the observer has not seen.
+    event: Option<u64>,
 }
 
 /// What [`Observer::set`] changed.
@@ -39,6 +43,7 @@ impl Observer {
         let added = new.iter().copied().filter(|&addr| !self.has_breakpoint(addr)).collect();
         let watches = self.watches != stops.watchpoints;
         self.breakpoints = new;
+        (self.events, self.event) = (stops.events, None);
         if watches {
             self.watches.clone_from(&stops.watchpoints);
             self.hit = None;
@@ -132,6 +137,7 @@ impl Observer {
     pub fn see(&mut self, at: u64, addr: u64, breakpoint: bool) {
         self.begun = Some(at);
         self.seen = breakpoint.then_some((at, addr));
+        self.event = None;
     }
 
     /// The instruction at position `at` has begun and raised an exception, unless what is raised is a trap of the one before,
@@ -148,10 +154,20 @@ impl Observer {
         self.arriving = self.begun != Some(at);
     }
 
-    /// The end of [`Observer::deliver`].
+    /// The end of [`Observer::deliver`] or of what [`Observer::begin`] says: an event has been delivered at position `at`.
     #[inline(always)]
-    pub fn delivered(&mut self) {
+    pub fn delivered(&mut self, at: u64) {
+        if self.events && !self.arriving {
+            self.event = Some(at);
+        }
         self.arriving = false;
+    }
+
+    /// Whether an event has been delivered at position `at` that is stopped at and has not been seen.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_at_event(&self, at: u64) -> bool {
+        self.event == Some(at)
     }
 }
 
@@ -204,14 +220,33 @@ mod tests {
         let mut o = watching(Access::Any);
         o.deliver(7);
         o.note(7, None, 0x8000, 8, true);
-        o.delivered();
+        o.delivered(7);
         assert!(o.take_access(7).is_some());
         // Seen there before, it is on its way to the next.
         o.see(7, 0x1000, true);
         o.deliver(7);
         o.note(7, None, 0x8000, 8, true);
-        o.delivered();
+        o.delivered(7);
         assert!(o.take_access(7).is_none() && o.take_access(8).is_some());
+    }
+
+    #[test]
+    fn an_event_is_stopped_at_once_and_not_where_the_cpu_arrives() {
+        let mut o = Observer::default();
+        o.set(&Stops { events: true, ..Stops::default() });
+        o.deliver(7);
+        o.delivered(7);
+        assert!(!o.is_at_event(7));
+        o.see(7, 0x1000, true);
+        o.begin(7);
+        o.delivered(7);
+        assert!(o.is_at_event(7) && !o.is_at_event(8));
+        o.see(7, 0x2000, true);
+        assert!(!o.is_at_event(7));
+        o.set(&Stops::default());
+        o.begin(7);
+        o.delivered(7);
+        assert!(!o.is_at_event(7));
     }
 
     #[test]

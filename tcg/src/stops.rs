@@ -11,13 +11,16 @@ pub struct Stops {
     pub breakpoints: BTreeSet<u64>,
     /// Memory after whose access to stop, in the order in which a [`Hit::Watch`] counts them.
     pub watchpoints: Vec<Watch>,
+    /// Whether to stop where an exception or interrupt has been delivered: before the first instruction of its handler. One
+    /// that comes with the CPU's arrival at a position is part of the arrival.
+    pub events: bool,
 }
 
 impl Stops {
     /// Whether nothing can hit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.breakpoints.is_empty() && self.watchpoints.is_empty()
+        self.breakpoints.is_empty() && self.watchpoints.is_empty() && !self.events
     }
 }
 
@@ -73,6 +76,11 @@ impl Access {
 pub enum Hit {
     /// The next instruction has a breakpoint. The machine stands before it.
     Breakpoint {
+        /// Its linear address.
+        addr: u64,
+    },
+    /// An event has been delivered, and the first instruction of its handler comes next: the machine stands before it.
+    Event {
         /// Its linear address.
         addr: u64,
     },

@@ -48,7 +48,7 @@ impl Default for Policy {
     fn default() -> Self {
         Self {
             budget: 1 << 30,
-            stride: 1 << 25,
+            stride: 1 << 24,
             trail: 1 << 22,
             near: vec![1 << 12, 1 << 15, 1 << 18, 1 << 21, 1 << 24],
             worth_loading: 1 << 26,

@@ -74,7 +74,7 @@ pub trait Accelerator {
     /// past it.
     fn see(&mut self, breakpoint: bool);
 
-    /// The breakpoint before which the CPU stands, unless the observer has seen it there.
+    /// The breakpoint before which the CPU stands, or else the event just delivered, unless the observer has seen it there.
     fn breakpoint(&self) -> Option<Hit>;
 
     /// The watched access of what has just completed, once.

@@ -61,7 +61,7 @@ impl<B: Backend<Cpu>> TcgAccelerator<B> {
         let cpu = &mut self.engine.cpu;
         cpu.core.observer.deliver(cpu.core.count);
         event(cpu);
-        cpu.core.observer.delivered();
+        cpu.core.observer.delivered(cpu.core.count);
     }
 
     /// Tells the observer that a device has accessed `len` bytes at `addr` between two instructions.

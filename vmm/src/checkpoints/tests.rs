@@ -5,6 +5,7 @@ use super::{BUDGET, CheckpointError, Checkpoints, identity};
 use crate::accel::{HAS_JIT, TcgEngine};
 use crate::demo;
 use crate::diverge::Inspect;
+use crate::diverge::tests::Tampered;
 use crate::machine::{PcMachine, Snapshot};
 use crate::session::{Nobody, Options, Recording, Setup};
 use crate::{host, session};
@@ -197,6 +198,63 @@ fn no_damage_does_more_than_cost_time() {
     assert!(unusable > 5, "{unusable} of 60 were noticed");
 }
 
+#[test]
+fn a_full_disk_ends_the_checkpoints_and_nothing_else() {
+    let (keep, _) = place();
+    let disk = keep.path().join("disk");
+    let Some(_mounted) = SmallDisk::mount(&disk) else {
+        eprintln!("!!! SKIPPED: a full disk: no small file system can be mounted here (it takes root)");
+        return;
+    };
+    let cache = disk.join("demo.rrvm.cache");
+    let options = Options { until: Some(Position::from_count(LENGTH)), ..Options::default() };
+    let checkpoints = open(&cache);
+    let mut shelf = checkpoints.shelf();
+    let (mut machine, setup) = (machine(), demo::setup());
+    // More than there is room for, and it does not compress.
+    for page in 0x800..0xa00usize {
+        let mut value = page as u64;
+        let bytes = std::array::from_fn(|_| {
+            value = value.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            (value >> 33) as u8
+        });
+        machine.overwrite(page, &bytes);
+    }
+    let start = session::Start::PowerOn { wall_clock: 7 };
+    let aides = session::Aides { shelf: Some(&mut shelf), attendant: None };
+    let recorded =
+        session::record_from(&mut machine, &setup, "x", Vec::new(), start, &mut Silent, &options, aides);
+    let (outcome, _) = recorded.unwrap();
+    assert_eq!(outcome.at.position, Position::from_count(LENGTH));
+    settle(&checkpoints);
+    let trouble = checkpoints.finish().unwrap();
+    assert!(matches!(&trouble, CheckpointError::Full { path } if *path == cache), "{trouble}");
+    // What is left there is no obstacle for a replay.
+    let file = record(&keep.path().join("elsewhere"));
+    let again = open(&cache);
+    compare(&file, &again, LENGTH - 1);
+}
+
+/// A file system of a megabyte.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        std::fs::create_dir(at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(at).stderr(std::process::Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: the store's thread may have it open.
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
 /// Keeps 40 states of a machine that writes what does not compress; gives where they were and the bytes they take.
 fn fill(cache: &Path, budget: u64) -> (Vec<(Stamp, MachineDigest)>, u64) {
     let mut store = Store::open(cache, identity(&demo::setup(), 7), budget).unwrap();
@@ -260,4 +318,27 @@ fn stretches_verified_side_by_side_end_like_the_whole() {
     let bad = session::verify_stretches(&parts, 2, &shelf, wrong).unwrap_err();
     assert_eq!(bad.stretch, parts[0]);
     assert!(matches!(bad.error, session::SessionError::Divergence(_)), "{:?}", bad.error);
+}
+
+#[test]
+fn a_bad_stretch_is_named_and_the_instruction_in_it_found() {
+    let (_keep, cache) = place();
+    let file = record(&cache);
+    let open_recording = || Recording::open(Cursor::new(file.clone())).unwrap();
+    let checkpoints = open(&cache);
+    let (parts, shelf) = (session::stretches(&checkpoints.positions(), None), checkpoints.shelf());
+    assert!(parts.len() > 1);
+    for stretch in &parts {
+        // A machine that goes wrong in this stretch alone.
+        let at = Position::from_count(stretch.from.count() + 77_777);
+        let flawed = || Ok((Tampered::with_byte(machine(), at, 0xf00, 5, 0xa5), open_recording()));
+        let bad = session::verify_stretches(&parts, 2, &shelf, flawed).unwrap_err();
+        assert_eq!(bad.stretch, *stretch);
+        let session::SessionError::Divergence(divergence) = bad.error else { panic!("{:?}", bad.error) };
+        let right = || Ok((machine(), open_recording()));
+        let found = session::find_in_stretch(bad.stretch, divergence.at.position, &shelf, right(), flawed());
+        assert_eq!(found.unwrap().expect("they differ").at, at);
+        let found = session::find_in_stretch(bad.stretch, divergence.at.position, &shelf, right(), right());
+        assert!(found.unwrap().is_none());
+    }
 }

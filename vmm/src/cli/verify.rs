@@ -8,17 +8,17 @@ use super::{checkpoints_of, open_recording, tell_trouble};
 use anyhow::Context;
 use rrvmm::accel::{HAS_JIT, TcgEngine};
 use rrvmm::checkpoints::{Checkpoints, DiskShelf};
-use rrvmm::diverge::find_between;
 use rrvmm::host::{Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
-use rrvmm::session::{Outcome, Recording, SessionError, Stretch, stretches, verify_stretches};
+use rrvmm::session::{
+    self, Nobody, Options, Outcome, Recording, SessionError, Stretch, find_in_stretch, stretches, verify_stretches,
+};
 use rrvmm::tell;
-use rrvmm_devices::Input;
-use rrvmm_replay::timeline::{Policy, Shelf};
-use rrvmm_replay::{JournalError, Position, Replayer, Timeline};
+use rrvmm_replay::{JournalError, Position};
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
+use std::time::Duration;
 
 type Source = BufReader<File>;
 
@@ -38,10 +38,11 @@ pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         .enumerate()
         .map(|(n, s)| if n + 1 == all.len() { Stretch { to: end, ..*s } } else { *s })
         .collect();
-    if all.len() == 1 && args.jobs > 1 {
-        tell!("rrvmm: there are no checkpoints beside {}: verified in one piece", path.display());
-    }
     let open = Open { path, engine: args.session.engine.tcg(), disks: &args.session.disks };
+    if all.len() == 1 {
+        tell_trouble(checkpoints.finish());
+        return in_one_piece(args, &open);
+    }
     let clock = Stopwatch::start();
     let shelf = checkpoints.shelf();
     let verified = verify_stretches(&all, args.jobs, &shelf, || open.run());
@@ -57,6 +58,36 @@ pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     };
     finish(args, checkpoints, &outcome, clock);
     Ok(outcome)
+}
+
+/// Where nothing is known of the run yet, it cannot be divided; it leaves checkpoints so that it can be the next time.
+fn in_one_piece(args: &VerifyArgs, open: &Open<'_>) -> anyhow::Result<Outcome> {
+    tell!(
+        "rrvmm: there are no checkpoints beside {} yet: verified in one piece, which leaves some for the next time",
+        open.path.display()
+    );
+    let clock = Stopwatch::start();
+    let (mut machine, recording) = open.run()?;
+    // Whoever has processors to spare has one to write them.
+    let checkpoints = checkpoints_of(open.path, &recording, Every(Some(Duration::ZERO)));
+    let options = Options { until: args.session.engine.until, ..Options::default() };
+    let mut shelf = checkpoints.shelf();
+    let verified =
+        session::replay_with(&mut machine, recording, &mut Nobody::new(), &options, Some(&mut shelf));
+    match verified {
+        Ok(outcome) => {
+            finish(args, checkpoints, &outcome, clock);
+            Ok(outcome)
+        }
+        Err(error) => {
+            if let SessionError::Divergence(divergence) = &error {
+                let whole = Stretch { from: Position::START, to: None };
+                explain(open, &shelf, whole, divergence.at.position)?;
+            }
+            tell_trouble(checkpoints.finish());
+            Err(error.into())
+        }
+    }
 }
 
 fn finish(args: &VerifyArgs, checkpoints: Checkpoints, outcome: &Outcome, clock: Stopwatch) {
@@ -100,18 +131,8 @@ fn explain(open: &Open<'_>, shelf: &DiskShelf, bad: Stretch, at: Position) -> an
     if !HAS_JIT {
         return Ok(());
     }
-    let begin = |engine| -> anyhow::Result<Timeline<PcMachine, Replayer<Input, Source>>> {
-        let (machine, recording) = Open { engine, ..*open }.run()?;
-        let mut run = Timeline::with_policy(machine, recording.into_seam(), Policy::by_hand());
-        if bad.from > Position::START
-            && let Some((state, events)) = shelf.read_only().load(bad.from)
-        {
-            run.adopt(bad.from, state, events)?;
-        }
-        Ok(run)
-    };
-    let (mut jit, mut interp) = (begin(TcgEngine::Jit)?, begin(TcgEngine::Interp)?);
-    match find_between(&mut jit, &mut interp, bad.from, at, |_| {})? {
+    let of = |engine| Open { engine, ..*open }.run();
+    match find_in_stretch(bad, at, shelf, of(TcgEngine::Jit), of(TcgEngine::Interp))? {
         Some(found) => tell!("rrvmm: the engines part at position {}\n{}", found.at, found.report),
         None => tell!("rrvmm: both engines do the same there, and neither does what was recorded"),
     }

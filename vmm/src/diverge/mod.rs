@@ -32,4 +32,4 @@ pub trait Inspect: Steppable {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

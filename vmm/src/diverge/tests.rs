@@ -3,8 +3,8 @@
 use super::{Inspect, ShortSteps, find};
 use crate::demo;
 use crate::machine::PcMachine;
-use crate::session::{self, Nobody, Options, Recording};
-use rrvmm_devices::Input;
+use crate::session::{self, FullPorts, Machine, Nobody, Options, Recording};
+use rrvmm_devices::{Input, Output};
 use rrvmm_replay::timeline::{Policy, Stop};
 use rrvmm_replay::{
     Admitted, MachineDigest, Part, Position, Replayer, Stamp, Steppable, Timeline, VirtualTime,
@@ -48,10 +48,29 @@ enum Deed {
     Register { number: usize, value: u64 },
 }
 
-struct Tampered {
+pub(crate) struct Tampered {
     machine: PcMachine,
     at: Position,
     deed: Deed,
+}
+
+impl Tampered {
+    /// `machine`, of which a byte of RAM is changed at position `at`.
+    pub(crate) fn with_byte(machine: PcMachine, at: Position, page: usize, offset: usize, value: u8) -> Self {
+        Self { machine, at, deed: Deed::Memory { page, offset, value } }
+    }
+}
+
+impl Machine for Tampered {
+    fn take_outputs(&mut self, outputs: &mut Vec<Output>) {
+        self.machine.drain_outputs(outputs);
+    }
+    fn full_ports(&self) -> FullPorts {
+        self.machine.full_ports()
+    }
+    fn describe_cpus(&self) -> String {
+        self.machine.describe_cpus()
+    }
 }
 
 impl Steppable for Tampered {

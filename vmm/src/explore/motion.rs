@@ -6,6 +6,7 @@ use rrvmm_replay::journal::Cut;
 use rrvmm_replay::timeline::{Back, Ran, Seek};
 use rrvmm_replay::{EndReason, Position};
 use rrvmm_tcg::stops::{Hit, Stops};
+use rrvmm_tcg::x86::State;
 
 use super::{ExploreError, Explorer};
 
@@ -47,13 +48,23 @@ impl Explorer {
         self.run(Some(target), stops)
     }
 
-    /// Executes one instruction, and more while the next one lies in `range` (linear addresses).
+    /// Executes one instruction, unless something of `stops` comes first. If an exception or interrupt comes instead of it,
+    /// that is the step: it ends before the first instruction of the handler, at the same position.
+    ///
+    /// # Errors
+    /// As [`Explorer::go_to`].
+    pub fn step_once(&mut self, stops: &Stops) -> Result<Halt, ExploreError> {
+        let halt = self.step(1, &Stops { events: true, ..stops.clone() })?;
+        Ok(if matches!(halt, Halt::Hit(Hit::Event { .. })) { Halt::Reached } else { halt })
+    }
+
+    /// As [`Explorer::step_once`], and more while the next one lies in `range` (linear addresses).
     ///
     /// # Errors
     /// As [`Explorer::go_to`].
     pub fn step_out_of(&mut self, range: Range<u64>, stops: &Stops) -> Result<Halt, ExploreError> {
         loop {
-            let halt = self.step(1, stops)?;
+            let halt = self.step_once(stops)?;
             if halt != Halt::Reached || !range.contains(&self.machine().linear_pc()) {
                 return Ok(halt);
             }
@@ -104,6 +115,69 @@ impl Explorer {
         Ok(if here < count && halt == Halt::Reached { Halt::Start } else { halt })
     }
 
+    /// Takes the last [`Explorer::step_once`] back. On a diversion, only returns to the recording.
+    ///
+    /// # Errors
+    /// As [`Explorer::go_to`].
+    pub fn step_back_once(&mut self) -> Result<Halt, ExploreError> {
+        if self.return_to_recording() {
+            return Ok(Halt::Returned);
+        }
+        let here = self.position();
+        if !self.timeline.is_at_arrival() {
+            let now = self.cpu();
+            let halt = self.seek(here)?;
+            if halt == Halt::Interrupted {
+                return Ok(halt);
+            }
+            if now != self.cpu() {
+                // Whatever else has happened since the arrival is one step together with it.
+                let events = self.events_here(Some(&now))?.unwrap_or(1);
+                return self.go_to_event(here, events - 1);
+            }
+        }
+        if here == Position::START {
+            return Ok(Halt::Start);
+        }
+        let before = Position::from_count(here.count() - 1);
+        let halt = self.seek(before)?;
+        if halt != Halt::Reached {
+            return Ok(halt);
+        }
+        let events = self.events_here(None)?.unwrap_or(0);
+        self.go_to_event(before, events)
+    }
+
+    /// How many events are delivered from this arrival on until the CPU is as `until` says; none if it never is. Without
+    /// `until`, before the instruction here completes.
+    fn events_here(&mut self, until: Option<&State>) -> Result<Option<u64>, ExploreError> {
+        let here = self.position();
+        let mut count = 0;
+        while until.is_none_or(|until| *until != self.cpu()) {
+            if !self.go_on_to_event(here)? {
+                return Ok(until.is_none().then_some(count));
+            }
+            count += 1;
+        }
+        Ok(Some(count))
+    }
+
+    /// Runs on to the next event at `here`; whether there was one.
+    fn go_on_to_event(&mut self, here: Position) -> Result<bool, ExploreError> {
+        let limit = Position::from_count(here.count().saturating_add(1));
+        let ran = self.timeline.run(limit, &Stops { events: true, ..Stops::default() })?;
+        Ok(matches!(ran, Ran::Hit(at, Hit::Event { .. }) if at.position == here))
+    }
+
+    /// Goes to where `count` events have been delivered since the arrival at `at`.
+    fn go_to_event(&mut self, at: Position, count: u64) -> Result<Halt, ExploreError> {
+        let halt = self.seek(at)?;
+        for _ in 0..count {
+            self.go_on_to_event(at)?;
+        }
+        Ok(halt)
+    }
+
     /// Goes back to the last moment before this one at which something of `stops` is hit, or to the beginning. On a
     /// diversion, only returns to the recording. An interrupted search leaves one where one was.
     ///
@@ -112,6 +186,16 @@ impl Explorer {
     pub fn run_back(&mut self, stops: &Stops) -> Result<Halt, ExploreError> {
         if self.return_to_recording() {
             return Ok(Halt::Returned);
+        }
+        // From the first instruction of a handler, what was hit on the way to it comes first.
+        while let Some(Hit::Event { .. }) = self.timeline.is_at_hit() {
+            let here = self.position();
+            let near = Stops { events: true, ..stops.clone() };
+            match self.timeline.reverse_continue(&near, here)? {
+                Back::Hit(_, Hit::Event { .. }) | Back::Start(_) => {}
+                Back::Hit(_, hit) => return Ok(Halt::Hit(hit)),
+                Back::Interrupted(_) => return Ok(Halt::Interrupted),
+            }
         }
         Ok(match self.timeline.reverse_continue(stops, Position::START)? {
             Back::Hit(_, hit) => Halt::Hit(hit),

@@ -89,7 +89,7 @@ impl Explorer {
                     let instruction = timeline.machine().inner().instruction();
                     Some(Written { at: at.position, instruction, addr, len })
                 }
-                Back::Hit(_, Hit::Breakpoint { .. }) | Back::Start(_) | Back::Interrupted(_) => None,
+                Back::Hit(_, Hit::Breakpoint { .. } | Hit::Event { .. }) | Back::Start(_) | Back::Interrupted(_) => None,
             })
         })?;
         found.map_err(|error: DriveError<MachineError>| error.into())
@@ -167,7 +167,7 @@ impl Explorer {
             let mut all = Vec::with_capacity(found.len());
             for Found { at, hit } in found {
                 let (at, access) = match *hit {
-                    Hit::Breakpoint { .. } => (at.position, None),
+                    Hit::Breakpoint { .. } | Hit::Event { .. } => (at.position, None),
                     Hit::Watch { addr, len, write, .. } => {
                         let before = Position::from_count(at.position.count().saturating_sub(1));
                         (before, Some(Accessed { addr, len, write }))

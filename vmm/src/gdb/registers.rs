@@ -3,6 +3,7 @@
 use rrvmm_tcg::softfloat::F80;
 use rrvmm_tcg::x86::State;
 use rrvmm_tcg::x86::state::{Segment, bits, seg};
+use rrvmm_tcg::x86::system::PHYSICAL_BITS;
 
 use super::layout::{Layout, Register, Row};
 
@@ -69,6 +70,22 @@ impl Cpu {
         sys.efer & bits::EFER_LMA != 0 && sys.segs[seg::CS].attr & Segment::L != 0
     }
 
+    /// Whether CR3 can be given `value` alone: with PAE outside long mode the CPU has four entries of its table in itself (SDM
+    /// volume 3, 4.4.1).
+    fn may_load_cr3(&self, value: u64) -> bool {
+        let sys = &self.state.system;
+        if sys.efer & bits::EFER_LMA != 0 {
+            return value >> PHYSICAL_BITS == 0;
+        }
+        let has_own_entries = sys.cr0 & bits::CR0_PG != 0 && sys.cr4 & bits::CR4_PAE != 0;
+        !has_own_entries && value >> 32 == 0
+    }
+
+    /// Whether segments are as their selectors say: in real mode and virtual-8086 mode.
+    fn has_plain_segments(&self) -> bool {
+        self.state.system.cr0 & bits::CR0_PE == 0 || self.state.rflags & VM != 0
+    }
+
     /// Changes one register. What is as it was is always allowed.
     ///
     /// # Errors
@@ -82,6 +99,7 @@ impl Cpu {
             return Ok(());
         }
         let word = value as u64;
+        let (may_load_cr3, has_plain_segments) = (self.may_load_cr3(word), self.has_plain_segments());
         let s = &mut self.state;
         match row.register {
             Register::General(n) => s.regs[n] = word,
@@ -99,6 +117,14 @@ impl Cpu {
             Register::Base(n) => s.system.segs[n].base = word,
             Register::KernelGsBase => s.system.msrs.kernel_gs_base = word,
             Register::Cr2 => s.system.cr2 = word,
+            Register::Cr0 if only(s.system.cr0 ^ word, CR0) => s.system.cr0 = word,
+            Register::Cr3 if may_load_cr3 => s.system.cr3 = word,
+            Register::Cr4 if only(s.system.cr4 ^ word, CR4) => s.system.cr4 = word,
+            Register::Efer if only(s.system.efer ^ word, EFER) => s.system.efer = word,
+            Register::Selector(n) if word <= 0xffff && has_plain_segments => {
+                let segment = &mut s.system.segs[n];
+                (segment.selector, segment.base) = (word as u16, word << 4);
+            }
             Register::Mxcsr
             | Register::Selector(_)
             | Register::StatusWord
@@ -112,6 +138,33 @@ impl Cpu {
         Ok(())
     }
 }
+
+/// Whether `changed` has no other bits than `allowed`.
+fn only(changed: u64, allowed: u64) -> bool {
+    changed & !allowed == 0
+}
+
+/// What can be changed by itself: neither the mode nor the format of the page tables.
+const CR0: u64 = bits::CR0_MP
+    | bits::CR0_EM
+    | bits::CR0_TS
+    | bits::CR0_NE
+    | bits::CR0_WP
+    | bits::CR0_AM
+    | bits::CR0_CD;
+const CR4: u64 = bits::CR4_VME
+    | bits::CR4_PVI
+    | bits::CR4_TSD
+    | bits::CR4_DE
+    | bits::CR4_MCE
+    | bits::CR4_PGE
+    | bits::CR4_PCE
+    | bits::CR4_OSFXSR
+    | bits::CR4_OSXMMEXCPT
+    | bits::CR4_SMEP
+    | bits::CR4_SMAP;
+const EFER: u64 = bits::EFER_SCE | bits::EFER_NXE;
+const VM: u64 = 1 << 17;
 
 /// The flags that there are, but for VM, which changes more than itself.
 const FLAGS: u64 = 0x003d_7fd5;
@@ -165,13 +218,32 @@ mod tests {
     }
 
     #[test]
+    fn system_registers_can_be_written_within_the_mode() {
+        let mut cpu = cpu();
+        let mut set = |name, value: u32| cpu.set(row(Layout::Legacy, name), &value.to_le_bytes());
+        let cr0 = System::reset().cr0 | bits::CR0_TS | bits::CR0_WP;
+        assert_eq!(set("cr0", cr0 as u32), Ok(()));
+        assert_eq!(set("cr3", 0x1234_5000), Ok(()));
+        assert_eq!(set("cr4", (bits::CR4_DE | bits::CR4_OSFXSR) as u32), Ok(()));
+        assert_eq!(set("efer", bits::EFER_NXE as u32), Ok(()));
+        assert_eq!(set("ds", 0x1234), Ok(()));
+        let sys = &cpu.state.system;
+        assert_eq!((sys.cr0, sys.cr3, sys.efer), (cr0, 0x1234_5000, bits::EFER_NXE));
+        assert_eq!((sys.segs[seg::DS].selector, sys.segs[seg::DS].base), (0x1234, 0x1_2340));
+    }
+
+    #[test]
     fn a_state_that_no_cpu_has_is_refused() {
         let mut cpu = cpu();
-        for name in ["cr0", "cs", "efer", "fstat"] {
+        cpu.state.system.cr0 |= bits::CR0_PE;
+        for name in ["cr0", "cr4", "cs", "efer", "fstat", "cr8"] {
             let row = row(Layout::Long, name);
             assert_eq!(cpu.set(row, &cpu.get(row)), Ok(()), "{name}");
-            assert_eq!(cpu.set(row, &[0x77, 0, 0, 0]), Err(ReadOnly), "{name}");
+            assert_eq!(cpu.set(row, &[0xf7, 0xff, 0xff, 0x7f]), Err(ReadOnly), "{name}");
         }
+        cpu.state.system.cr0 |= bits::CR0_PG;
+        cpu.state.system.cr4 |= bits::CR4_PAE;
+        assert_eq!(cpu.set(row(Layout::Legacy, "cr3"), &[0, 0x10, 0, 0]), Err(ReadOnly));
         cpu.set(row(Layout::Long, "eflags"), &[0xff, 0xff, 0xff, 0xff]).unwrap();
         assert_eq!(cpu.state.rflags, FLAGS | 2);
     }

@@ -222,10 +222,10 @@ impl Session<'_> {
         self.handle.begin(move |explorer: &mut Explorer| {
             let halt = match motion {
                 Motion::Continue => explorer.run_to_change(&stops),
-                Motion::Step => explorer.step(1, &stops),
+                Motion::Step => explorer.step_once(&stops),
                 Motion::StepOutOf(range) => explorer.step_out_of(range, &stops),
                 Motion::ReverseContinue => explorer.run_back_to_change(&stops),
-                Motion::ReverseStep => explorer.step_back(1),
+                Motion::ReverseStep => explorer.step_back_once(),
             };
             let notices = explorer.take_notices();
             // gdb may be gone.
@@ -239,7 +239,7 @@ fn explain(halt: &Result<Halt, ExploreError>, wanted: &Wanted) -> (StopReason, O
     let signal = |signal| StopReason::SignalWithThread { tid: FIRST_CPU, signal };
     let log = |pos| StopReason::ReplayLog { tid: Some(FIRST_CPU), pos };
     match halt {
-        Ok(Halt::Reached | Halt::Returned) => (signal(Signal::SIGTRAP), None),
+        Ok(Halt::Reached | Halt::Returned | Halt::Hit(Hit::Event { .. })) => (signal(Signal::SIGTRAP), None),
         Ok(Halt::Hit(Hit::Breakpoint { addr })) if wanted.is_software(*addr) => {
             (StopReason::SwBreak(FIRST_CPU), None)
         }

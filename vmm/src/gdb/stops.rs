@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 impl Wanted {
     pub(super) fn stops(&self) -> Stops {
         let breakpoints = self.software.iter().chain(&self.hardware).copied().collect();
-        Stops { breakpoints, watchpoints: self.watches.clone() }
+        Stops { breakpoints, watchpoints: self.watches.clone(), ..Stops::default() }
     }
 
     /// Whether gdb asked for a software breakpoint at `addr`; else it is a hardware one.

@@ -353,7 +353,7 @@ impl Steppable for PcMachine {
 
     fn is_behind(hit: &Hit) -> bool {
         match hit {
-            Hit::Breakpoint { .. } => false,
+            Hit::Breakpoint { .. } | Hit::Event { .. } => false,
             Hit::Watch { .. } => true,
         }
     }

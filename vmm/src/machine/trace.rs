@@ -76,7 +76,8 @@ impl PcMachine {
     /// Whether a stretch with this trace may have hit any of `stops`.
     pub(super) fn may_have_hit(&self, trace: &Trace, stops: &Stops) -> bool {
         let ran = |addr: &u64| trace.executed.binary_search(&page_of(*addr)).is_ok();
-        stops.breakpoints.iter().any(ran)
+        stops.events
+            || stops.breakpoints.iter().any(ran)
             || stops.watchpoints.iter().any(|w| self.may_have_accessed(trace, w))
     }
 

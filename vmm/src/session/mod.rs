@@ -35,7 +35,7 @@ pub use machine::{FullPorts, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_with, verify};
 pub use setup::{MachineConfig, Setup};
-pub use stretches::{BadStretch, Stretch, stretches, verify_stretches};
+pub use stretches::{BadStretch, Stretch, find_in_stretch, stretches, verify_stretches};
 
 /// How long a session lasts and how it passes the time.
 #[derive(Clone, Debug, PartialEq, Eq)]

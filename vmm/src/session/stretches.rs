@@ -13,7 +13,8 @@ use rrvmm_replay::{EndReason, Position, Replayer, Steppable, Timeline};
 use super::outcome::{Finish, Outcome};
 use super::{Machine, Recording, SessionError};
 use crate::checkpoints::DiskShelf;
-use crate::machine::{PcMachine, Snapshot};
+use crate::diverge::{Found, Inspect, find_between};
+use crate::machine::Snapshot;
 
 /// A part of a run: from the arrival at one checkpoint to behind the digest at the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,15 +51,17 @@ pub struct BadStretch {
 ///
 /// # Errors
 /// The first stretch whose digests differ, or which cannot be replayed. Stretches after it may not have been looked at.
-pub fn verify_stretches<R, O>(
+pub fn verify_stretches<M, R, O>(
     stretches: &[Stretch],
     jobs: usize,
     shelf: &DiskShelf,
     open: O,
 ) -> Result<Outcome, BadStretch>
 where
+    M: Machine<Snapshot = Snapshot>,
+    M::Error: std::error::Error + Send + Sync + 'static,
     R: Read + Seek,
-    O: Fn() -> Result<(PcMachine, Recording<R>), SessionError> + Sync,
+    O: Fn() -> Result<(M, Recording<R>), SessionError> + Sync,
 {
     let next = AtomicUsize::new(0);
     let bad: Mutex<Option<(usize, SessionError)>> = Mutex::new(None);
@@ -102,19 +105,63 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-type Run<R> = Timeline<PcMachine, Replayer<Input, R>>;
+type Run<M, R> = Timeline<M, Replayer<Input, R>>;
+
+/// Finds the instruction after which the runs that `one` and `other` open (on two engines, say) part in a bad stretch, which
+/// was found to be bad at `at`; none if both do the same there.
+///
+/// # Errors
+/// A machine or a journal fails.
+pub fn find_in_stretch<A, B, R>(
+    bad: Stretch,
+    at: Position,
+    shelf: &DiskShelf,
+    one: Result<(A, Recording<R>), SessionError>,
+    other: Result<(B, Recording<R>), SessionError>,
+) -> Result<Option<Found>, SessionError>
+where
+    A: Inspect<Input = Input, Snapshot = Snapshot>,
+    B: Inspect<Input = Input, Snapshot = Snapshot>,
+    A::Error: std::error::Error + Send + Sync + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+    R: Read + Seek,
+{
+    let (mut one, mut other) = (at_start(bad, shelf, one?)?, at_start(bad, shelf, other?)?);
+    find_between(&mut one, &mut other, bad.from, at, |_| {})
+}
+
+/// A run that can go to the beginning of a stretch at once if there is a checkpoint.
+fn at_start<M, R>(
+    stretch: Stretch,
+    shelf: &DiskShelf,
+    (machine, recording): (M, Recording<R>),
+) -> Result<Run<M, R>, SessionError>
+where
+    M: Steppable<Input = Input, Snapshot = Snapshot>,
+    R: Read + Seek,
+{
+    let mut run = Timeline::with_policy(machine, recording.into_seam(), Policy::by_hand());
+    if stretch.from > Position::START
+        && let Some((state, events)) = shelf.read_only().load(stretch.from)
+    {
+        run.adopt(stretch.from, state, events)?;
+    }
+    Ok(run)
+}
 
 /// Runs one stretch; `run` is the timeline of this thread, once there is one.
-fn verify_one<R, O>(
+fn verify_one<M, R, O>(
     stretch: Stretch,
     is_last: bool,
-    run: &mut Option<Run<R>>,
+    run: &mut Option<Run<M, R>>,
     shelf: &mut dyn Shelf<Snapshot>,
     open: &O,
 ) -> Result<Outcome, SessionError>
 where
+    M: Machine<Snapshot = Snapshot>,
+    M::Error: std::error::Error + Send + Sync + 'static,
     R: Read + Seek,
-    O: Fn() -> Result<(PcMachine, Recording<R>), SessionError>,
+    O: Fn() -> Result<(M, Recording<R>), SessionError>,
 {
     let run = match run {
         Some(run) => run,

@@ -172,7 +172,7 @@ impl<B: Backend<Cpu>> Engine<B> {
                 self.stats.exceptions += 1;
                 self.cpu.core.observer.begin(self.cpu.core.count);
                 interrupt::raise(&mut self.cpu, bus, fault);
-                self.cpu.core.observer.delivered();
+                self.cpu.core.observer.delivered(self.cpu.core.count);
             }
             self.drop_stale();
             let attention = std::mem::take(&mut self.cpu.core.leave) | bus.attention();

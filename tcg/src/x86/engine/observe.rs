@@ -51,16 +51,21 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.cpu.core.observer.see(count, addr, breakpoint);
     }
 
-    /// The breakpoint before which the CPU stands, unless the observer has seen it there.
+    /// The breakpoint before which the CPU stands, or else the event that has just been delivered, unless the observer has
+    /// seen it there.
     #[inline]
     #[must_use]
     pub fn breakpoint(&self) -> Option<Hit> {
         let core = &self.cpu.core;
-        if !core.observer.has_breakpoints() {
+        let is_at_event = core.observer.is_at_event(core.count);
+        if !core.observer.has_breakpoints() && !is_at_event {
             return None;
         }
         let addr = linear_pc(&self.cpu, core.pc);
-        core.observer.stops_at(core.count, addr).then_some(Hit::Breakpoint { addr })
+        if core.observer.stops_at(core.count, addr) {
+            return Some(Hit::Breakpoint { addr });
+        }
+        is_at_event.then_some(Hit::Event { addr })
     }
 
     /// Whether the next instruction has a breakpoint, seen or not.
