@@ -92,8 +92,8 @@ fn main() {
     tell("first step back after a run", after_run);
 
     let never = Watch { space: Space::Physical, addr: 0x1234_5670, len: 8, on: Access::Write };
-    let nowhere = Stops { breakpoints: BTreeSet::from([0x1234_5000]), watchpoints: Vec::new() };
-    let unwritten = Stops { breakpoints: BTreeSet::new(), watchpoints: vec![never] };
+    let nowhere = Stops { breakpoints: BTreeSet::from([0x1234_5000]), ..Stops::default() };
+    let unwritten = Stops { watchpoints: vec![never], ..Stops::default() };
     let unread = Stops { watchpoints: vec![Watch { on: Access::Any, ..never }], ..unwritten.clone() };
     for (what, stops) in [("breakpoint", nowhere), ("write", unwritten), ("access", unread)] {
         for again in ["", ", again"] {

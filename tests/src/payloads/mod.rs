@@ -177,12 +177,24 @@ impl Payload {
     /// # Errors
     /// GNU as, ld or objcopy is missing (Debian's `binutils`) or refuses the source.
     pub fn build(&self) -> Result<Guest> {
+        self.make(&[], "")
+    }
+
+    /// Builds the same code with the lines of its source for a debugger. Gives the file.
+    ///
+    /// # Errors
+    /// As [`Payload::build`].
+    pub fn build_with_lines(&self) -> Result<PathBuf> {
+        self.make(&["-g"], "-lines")?.kernel.context("a payload is a kernel")
+    }
+
+    fn make(&self, options: &[&str], suffix: &str) -> Result<Guest> {
         let scratch = tempfile::tempdir()?;
         let mut objects = Vec::new();
         for source in self.sources()? {
             let object = scratch.path().join(format!("{}.o", objects.len()));
             let mut assembler = Command::new("as");
-            assembler.args(["--64", "--fatal-warnings", "-I"]).arg(root().join("runtime"));
+            assembler.args(options).args(["--64", "--fatal-warnings", "-I"]).arg(root().join("runtime"));
             tool(assembler.arg("-o").arg(&object).arg(&source))?;
             objects.push(object);
         }
@@ -196,7 +208,7 @@ impl Payload {
             Kind::Firmware => "binary",
         };
         tool(Command::new("objcopy").args(["-O", format]).arg(&linked).arg(&image))?;
-        self.install(&image)
+        self.install(&image, suffix)
     }
 
     fn sources(&self) -> Result<Vec<PathBuf>> {
@@ -217,11 +229,11 @@ impl Payload {
     }
 
     /// Puts the image beside the test programs; a rename, since several tests may build the same one at once.
-    fn install(&self, image: &Path) -> Result<Guest> {
+    fn install(&self, image: &Path, suffix: &str) -> Result<Guest> {
         let this = std::env::current_exe()?;
         let directory = this.parent().context("a program without a directory")?.join("payloads");
         fs::create_dir_all(&directory)?;
-        let place = directory.join(self.name.replace('/', "-"));
+        let place = directory.join(self.name.replace('/', "-") + suffix);
         let copy = tempfile::NamedTempFile::new_in(&directory)?;
         fs::copy(image, copy.path())?;
         copy.persist(&place)?;

@@ -24,6 +24,11 @@ pub fn image(name: &str) -> Result<PathBuf> {
     Payload::named(name)?.build()?.kernel.context("a payload is a kernel")
 }
 
+/// The same with the lines of its source.
+pub fn lines(name: &str) -> Result<PathBuf> {
+    Payload::named(name)?.build_with_lines()
+}
+
 /// A boot of a Debian kernel to user space, its functions where its file has them.
 pub fn boot(kernel: Kernel) -> Result<PathBuf> {
     let initrd = guests::cached_initrd(&format!("boot-{}", kernel.arch().name()))?;

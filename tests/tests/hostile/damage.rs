@@ -21,18 +21,18 @@ use tempfile::tempdir;
 const LIMIT: u64 = 1 << 30;
 
 /// A short run with typed input and a dozen digests in several chunks, and what it printed.
-struct Whole {
-    path: PathBuf,
-    bytes: Vec<u8>,
+pub struct Whole {
+    pub path: PathBuf,
+    pub bytes: Vec<u8>,
     printed: Vec<u8>,
-    instructions: u64,
+    pub instructions: u64,
     setup: Setup,
     entries: Vec<Entry>,
 }
 
 impl Whole {
     /// Typed at moments spread over some seconds, so that the recording is flushed in between.
-    fn record(directory: &Path) -> Self {
+    pub fn record(directory: &Path) -> Self {
         let path = directory.join("whole.rrvm");
         let kernel = timed(directory, 5000);
         let mut typist = Command::new("sh");

@@ -5,6 +5,7 @@
 
 mod accidents;
 mod damage;
+mod other_run;
 mod sources;
 #[path = "../tiny/mod.rs"]
 mod tiny;

@@ -1,11 +1,15 @@
 //! What moving through a Linux boot costs. Measurements, not run unless asked for.
 
 use crate::drive::{drive, machine};
-use rrvmm::{accel::TcgEngine, machine::PcMachine};
+use rrvmm::{
+    accel::{HAS_JIT, TcgEngine},
+    machine::PcMachine,
+};
 use rrvmm_replay::{Position, Steppable, Stop};
 use rrvmm_tcg::stops::{Access, Space, Stops, Watch};
+use rrvmm_tests::guests::{self, Kernel};
 use rrvmm_tests::run::{Guest, Luck};
-use std::{path::PathBuf, time::Instant};
+use std::time::Instant;
 
 fn to(machine: &mut PcMachine, position: u64) {
     let position = Position::from_count(position);
@@ -24,29 +28,38 @@ fn spread(mut times: Vec<f64>) -> String {
     format!("{:.0} us, at most {:.0}", times[times.len() / 2], times[times.len() - 1])
 }
 
-/// `BOOT=DIRECTORY` has `vmlinuz` and `initrd.gz`.
-fn guest() -> Option<Guest> {
-    let Some(directory) = std::env::var_os("BOOT").map(PathBuf::from) else {
-        rrvmm_tests::run::skipped("a Linux boot with stops", "BOOT names no guest");
-        return None;
-    };
-    Some(Guest::linux(&directory.join("vmlinuz"), &directory.join("initrd.gz")))
+fn guest() -> Guest {
+    let kernel = Kernel::CloudAmd64;
+    let initrd = guests::cached_initrd(&format!("boot-{}", kernel.arch().name())).unwrap();
+    Guest::linux(&guests::kernel(kernel).unwrap(), &initrd)
 }
 
 #[test]
-#[ignore = "takes a guest and a minute"]
 fn a_boot_runs_the_same_with_stops_and_on_ways_back() {
-    const END: u64 = 400_000_000;
-    let Some(guest) = guest() else { return };
-    let plain = drive(&guest, TcgEngine::Jit, END, &Stops::default(), None);
+    same_with_stops(100_000_000, 1);
+}
+
+#[test]
+#[ignore = "takes a minute"]
+fn matrix_a_boot_runs_the_same_with_stops_and_on_ways_back() {
+    same_with_stops(400_000_000, 4);
+}
+
+fn same_with_stops(end: u64, rounds: usize) {
+    if !HAS_JIT {
+        rrvmm_tests::run::skipped("a Linux boot with stops", "there is no JIT for this host");
+        return;
+    }
+    let guest = guest();
+    let plain = drive(&guest, TcgEngine::Jit, end, &Stops::default(), None);
     let mut luck = Luck::new();
     println!("seed {:#x}", luck.seed());
-    for _ in 0..4 {
+    for _ in 0..rounds {
         let mut stops = Stops::default();
         let mut m = machine(&guest, TcgEngine::Jit);
         let mut at = 0;
-        while at < END / 2 {
-            at += luck.below(60_000_000);
+        while at < end / 2 {
+            at += luck.below(end / 7);
             to(&mut m, at);
             stops.breakpoints.insert(m.linear_pc());
             let stack = m.cpu().regs[4].wrapping_sub(luck.below(64));
@@ -59,7 +72,7 @@ fn a_boot_runs_the_same_with_stops_and_on_ways_back() {
             }
         }
         for jumps in [None, Some(luck.bits())] {
-            let run = drive(&guest, TcgEngine::Jit, END, &stops, jumps);
+            let run = drive(&guest, TcgEngine::Jit, end, &stops, jumps);
             println!("{} hits to {}, back and forth: {}", run.hits.len(), run.watched_to, jumps.is_some());
             assert!(run.digests == plain.digests && run.end == plain.end, "{stops:x?}");
         }
@@ -69,7 +82,7 @@ fn a_boot_runs_the_same_with_stops_and_on_ways_back() {
 #[test]
 #[ignore = "measures"]
 fn what_save_and_restore_cost_in_a_boot() {
-    let Some(guest) = guest() else { return };
+    let guest = guest();
     let mut m = machine(&guest, TcgEngine::Jit);
     let start = Instant::now();
     to(&mut m, 200_000_000);

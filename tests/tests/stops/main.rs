@@ -4,6 +4,7 @@
 
 mod boot;
 mod drive;
+mod traces;
 
 use drive::{Driven, drive};
 use rrvmm::accel::{HAS_JIT, TcgEngine};

@@ -310,7 +310,8 @@ pub(super) struct DebugArgs {
 pub(super) struct VerifyArgs {
     #[command(flatten)]
     pub session: ReplaySessionArgs,
-    /// Verify so many stretches between checkpoints at a time
+    /// Verify so many stretches between checkpoints at a time; where there are no checkpoints yet, verify in one piece and leave
+    /// some
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "serial")]
     pub jobs: usize,
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]

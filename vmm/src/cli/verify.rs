@@ -11,7 +11,8 @@ use rrvmm::checkpoints::{Checkpoints, DiskShelf};
 use rrvmm::host::{Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{
-    self, Nobody, Options, Outcome, Recording, SessionError, Stretch, find_in_stretch, stretches, verify_stretches,
+    self, Nobody, Options, Outcome, Recording, SessionError, Stretch, find_in_stretch, stretches,
+    verify_stretches,
 };
 use rrvmm::tell;
 use rrvmm_replay::{JournalError, Position};

@@ -89,7 +89,9 @@ impl Explorer {
                     let instruction = timeline.machine().inner().instruction();
                     Some(Written { at: at.position, instruction, addr, len })
                 }
-                Back::Hit(_, Hit::Breakpoint { .. } | Hit::Event { .. }) | Back::Start(_) | Back::Interrupted(_) => None,
+                Back::Hit(_, Hit::Breakpoint { .. } | Hit::Event { .. })
+                | Back::Start(_)
+                | Back::Interrupted(_) => None,
             })
         })?;
         found.map_err(|error: DriveError<MachineError>| error.into())

@@ -145,13 +145,8 @@ fn only(changed: u64, allowed: u64) -> bool {
 }
 
 /// What can be changed by itself: neither the mode nor the format of the page tables.
-const CR0: u64 = bits::CR0_MP
-    | bits::CR0_EM
-    | bits::CR0_TS
-    | bits::CR0_NE
-    | bits::CR0_WP
-    | bits::CR0_AM
-    | bits::CR0_CD;
+const CR0: u64 =
+    bits::CR0_MP | bits::CR0_EM | bits::CR0_TS | bits::CR0_NE | bits::CR0_WP | bits::CR0_AM | bits::CR0_CD;
 const CR4: u64 = bits::CR4_VME
     | bits::CR4_PVI
     | bits::CR4_TSD
