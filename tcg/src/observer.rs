@@ -163,6 +163,12 @@ impl Observer {
         self.arriving = false;
     }
 
+    /// The end of [`Observer::deliver`] for what no handler follows.
+    #[inline(always)]
+    pub fn passed(&mut self) {
+        self.arriving = false;
+    }
+
     /// Whether an event has been delivered at position `at` that is stopped at and has not been seen.
     #[inline(always)]
     #[must_use]

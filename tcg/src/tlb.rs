@@ -43,6 +43,9 @@ const NOTED: u64 = 1 << 11;
 /// In the host address of a slow entry: nobody has used it since [`Tlb::take_accesses`].
 const CLOSED: u64 = 1;
 
+/// A linear page that no CPU has: it is not canonical, and its last byte is not the address space's.
+const NO_PAGE: u64 = 1 << 62;
+
 /// Linear pages written that are noted before nothing is known of them any more.
 const MOST_WRITES: usize = 1 << 16;
 /// The same of pages accessed in any way.
@@ -321,6 +324,17 @@ impl Tlb {
     pub fn note_access(&mut self, page: u64, phys: u64) {
         if self.accesses.noted {
             self.accesses.note(page, phys);
+        }
+    }
+
+    /// Notes that a device has accessed `len` bytes of physical memory at `addr`, which is no access to any linear page.
+    pub fn note_physical(&mut self, addr: u64, len: u64) {
+        if !self.accesses.noted || len == 0 {
+            return;
+        }
+        let last = addr.saturating_add(len - 1) & PAGE_MASK;
+        for page in (addr & PAGE_MASK..=last).step_by(PAGE as usize) {
+            self.accesses.note(NO_PAGE, page);
         }
     }
 

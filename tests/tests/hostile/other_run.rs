@@ -10,6 +10,9 @@ use std::fs;
 use std::io::Cursor;
 use tempfile::tempdir;
 
+/// Exit status of a replay that is not the recorded run.
+const DIVERGED: i32 = 112;
+
 /// The recording with another letter typed in its second half, and where.
 fn retyped(bytes: &[u8]) -> (Vec<u8>, u64) {
     let mut reader = JournalReader::open(Cursor::new(bytes)).unwrap();
@@ -68,13 +71,13 @@ fn a_run_that_never_was_is_found_out_and_the_stretch_is_named() {
 
     let (bytes, changed) = retyped(&whole.bytes);
     fs::write(&whole.path, bytes).unwrap();
-    let alone = on("verify", &whole.path).exited(1).unwrap();
+    let alone = on("verify", &whole.path).exited(DIVERGED).unwrap();
     assert!(
         alone.errors().contains(text(&whole.path)) || alone.errors().contains("position"),
         "{}",
         alone.errors()
     );
-    let parts = in_parts().exited(1).unwrap();
+    let parts = in_parts().exited(DIVERGED).unwrap();
     let said = parts.errors();
     let from = number_after(&said, "not as recorded between position ");
     let to = number_after(&said, &format!("between position {from} and "));

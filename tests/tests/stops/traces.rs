@@ -17,10 +17,10 @@ fn alone(stops: &Stops, hit: Hit) -> Stops {
     }
 }
 
-/// Runs to `target`, at most to the thousandth hit; none at the end of the run.
+/// Runs to `target`, at most to the hundredth hit; none at the end of the run.
 fn hits(machine: &mut PcMachine, target: u64) -> Option<Vec<Hit>> {
     let mut hits = Vec::new();
-    while hits.len() < 1000 {
+    while hits.len() < 100 {
         match machine.run_until(Position::from_count(target)).unwrap() {
             Stop::Reached => return Some(hits),
             Stop::Hit(hit) => hits.push(hit),
@@ -41,7 +41,7 @@ fn what_a_trace_rules_out_has_not_been_hit() {
         if engine == TcgEngine::Jit && !HAS_JIT {
             continue;
         }
-        for _ in 0..12 {
+        for _ in 0..8 {
             let payload = &all[luck.below(all.len() as u64) as usize];
             let guest = payload.build().unwrap();
             let stops = random_stops(&step_through(&guest, &Stops::default()), &mut luck);
@@ -50,7 +50,7 @@ fn what_a_trace_rules_out_has_not_been_hit() {
             machine.trace();
             let mut saved = None;
             while machine.now().position.count() < END {
-                let target = machine.now().position.count() + luck.of(&[1, 100, 5000, 300_000]);
+                let target = machine.now().position.count() + luck.of(&[100, 5000, 50_000, 300_000]);
                 let Some(hits) = hits(&mut machine, target) else { break };
                 let trace = machine.trace();
                 for hit in &hits {
@@ -58,7 +58,8 @@ fn what_a_trace_rules_out_has_not_been_hit() {
                     assert!(machine.may_hit(&trace, &one), "{}: {hit:x?} of {stops:x?}", payload.name);
                 }
                 found += hits.len();
-                ruled_out += usize::from(!machine.may_hit(&trace, &stops));
+                let each = stops.watchpoints.iter().map(|watch| Stops { watchpoints: vec![*watch], ..Stops::default() });
+                ruled_out += each.filter(|one| !machine.may_hit(&trace, one)).count();
                 if luck.once_in(5) {
                     saved = Some(machine.save());
                 } else if luck.once_in(5)
@@ -72,5 +73,5 @@ fn what_a_trace_rules_out_has_not_been_hit() {
             }
         }
     }
-    assert!(found > 50 && ruled_out > 50, "{found} hits, {ruled_out} stretches ruled out");
+    assert!(found > 50 && ruled_out > 10, "{found} hits, {ruled_out} watches ruled out");
 }

@@ -66,10 +66,12 @@ impl<B: Backend<Cpu>> TcgAccelerator<B> {
 
     /// Tells the observer that a device has accessed `len` bytes at `addr` between two instructions.
     fn note_dma(&mut self, addr: u64, len: usize, write: bool) {
-        if self.engine.cpu.core.observer.watches() && len > 0 {
-            self.deliver(|cpu| {
-                cpu.core.observer.note(cpu.core.count, None, addr, len as u64, write);
-            });
+        let core = &mut self.engine.cpu.core;
+        core.tlb.note_physical(addr, len as u64);
+        if core.observer.watches() && len > 0 {
+            core.observer.deliver(core.count);
+            core.observer.note(core.count, None, addr, len as u64, write);
+            core.observer.passed();
         }
     }
 }
