@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod acpi;
+pub mod ahci;
 pub mod ata;
 pub mod bus;
 pub mod bytes;

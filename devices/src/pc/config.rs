@@ -1,5 +1,7 @@
 //! What a `pc` board is built from, and where things are in its address spaces.
 
+use crate::ahci::Ahci;
+use crate::ata::AtaDrive;
 use crate::e1000::E1000;
 use crate::ide::{self, Drives, PiixIde};
 use crate::pci::Function;
@@ -61,6 +63,8 @@ pub enum DeviceConfig {
     Ide(Drives),
     /// An Intel 82540EM network card.
     E1000(NicConfig),
+    /// An AHCI host bus adapter with these drives.
+    Ahci(Vec<AtaDrive>),
 }
 
 /// A virtio device. Variants and fields are only ever added at the end.
@@ -134,6 +138,7 @@ impl DeviceConfig {
             DeviceConfig::Virtio(device) => Some(Function::Virtio(Box::new(VirtioPci::new(device.kind())))),
             DeviceConfig::Ide(drives) => Some(Function::Ide(Box::new(PiixIde::new(drives)))),
             DeviceConfig::E1000(nic) => Some(Function::E1000(Box::new(E1000::new(nic)))),
+            DeviceConfig::Ahci(drives) => Some(Function::Ahci(Box::new(Ahci::new(drives)))),
         }
     }
 }
@@ -176,7 +181,9 @@ impl PcConfig {
         let mut slots = FIRST_DEVICE_SLOT..32;
         let mut place = |device: &DeviceConfig| match device {
             DeviceConfig::Ide(_) => Some(ide::DEVFN),
-            DeviceConfig::Virtio(_) | DeviceConfig::E1000(_) => slots.next().map(|slot| slot << 3),
+            DeviceConfig::Virtio(_) | DeviceConfig::E1000(_) | DeviceConfig::Ahci(_) => {
+                slots.next().map(|slot| slot << 3)
+            }
         };
         self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
     }

@@ -185,7 +185,7 @@ impl PciBus {
     pub fn ide(&self) -> Option<&PiixIde> {
         self.slots.iter().find_map(|slot| match &slot.function {
             Function::Ide(ide) => Some(&**ide),
-            Function::Virtio(_) | Function::E1000(_) => None,
+            Function::Virtio(_) | Function::E1000(_) | Function::Ahci(_) => None,
             #[cfg(test)]
             Function::Probe(_) => None,
         })
@@ -195,7 +195,7 @@ impl PciBus {
     pub fn ide_mut(&mut self) -> Option<&mut PiixIde> {
         self.slots.iter_mut().find_map(|slot| match &mut slot.function {
             Function::Ide(ide) => Some(&mut **ide),
-            Function::Virtio(_) | Function::E1000(_) => None,
+            Function::Virtio(_) | Function::E1000(_) | Function::Ahci(_) => None,
             #[cfg(test)]
             Function::Probe(_) => None,
         })

@@ -1,5 +1,6 @@
 //! What the bus asks of a function in a slot, and the list of functions there are.
 
+use crate::ahci::Ahci;
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
@@ -75,6 +76,8 @@ pub enum Function {
     Ide(Box<PiixIde>),
     /// An Intel network card.
     E1000(Box<E1000>),
+    /// An AHCI host bus adapter.
+    Ahci(Box<Ahci>),
     /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
     #[cfg(test)]
     Probe(Box<super::bus::tests::Probe>),
@@ -88,6 +91,7 @@ impl Function {
             Function::Virtio(ref virtio) => &**virtio,
             Function::Ide(ref ide) => &**ide,
             Function::E1000(ref e1000) => &**e1000,
+            Function::Ahci(ref ahci) => &**ahci,
             #[cfg(test)]
             Function::Probe(ref probe) => &**probe,
         }
@@ -99,6 +103,7 @@ impl Function {
             Function::Virtio(ref mut virtio) => &mut **virtio,
             Function::Ide(ref mut ide) => &mut **ide,
             Function::E1000(ref mut e1000) => &mut **e1000,
+            Function::Ahci(ref mut ahci) => &mut **ahci,
             #[cfg(test)]
             Function::Probe(ref mut probe) => &mut **probe,
         }

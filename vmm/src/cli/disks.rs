@@ -3,6 +3,7 @@
 use anyhow::{Context, ensure};
 use rrvmm::disk::{DiskInfo, Disks, Format, Image, SECTOR};
 use rrvmm::tell;
+use rrvmm_devices::ahci::PORTS;
 use rrvmm_devices::ata::{AtaDrive, Media};
 use rrvmm_devices::ide::Drives;
 use rrvmm_devices::pc::{DeviceConfig, DiskConfig, VirtioConfig};
@@ -115,7 +116,7 @@ impl OpenDisks {
 
     /// The devices that they are behind.
     pub(super) fn devices(&self) -> anyhow::Result<Vec<DeviceConfig>> {
-        let (mut devices, mut ide) = (Vec::new(), Vec::new());
+        let (mut devices, mut ide, mut ahci) = (Vec::new(), Vec::new(), Vec::new());
         for (disk, (arg, info)) in self.args.iter().zip(&self.infos).enumerate() {
             let media = if arg.cdrom { Media::Disc } else { Media::Disk };
             let drive = AtaDrive { disk, media, sectors: info.bytes / SECTOR, serial: false };
@@ -127,12 +128,13 @@ impl OpenDisks {
                     devices.push(DeviceConfig::Virtio(VirtioConfig::Block(config)));
                 }
                 Interface::Ide => ide.push((arg.cdrom, drive)),
-                Interface::Ahci => anyhow::bail!("if=ahci is not built yet; use if=ide"),
+                Interface::Ahci => ahci.push(AtaDrive { serial: true, ..drive }),
             }
         }
         if !ide.is_empty() {
             devices.push(DeviceConfig::Ide(ide_drives(&ide)?));
         }
+        devices.extend(ahci.chunks(PORTS).map(|drives| DeviceConfig::Ahci(drives.to_vec())));
         Ok(devices)
     }
 

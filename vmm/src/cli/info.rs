@@ -2,9 +2,10 @@
 
 use super::args::InfoArgs;
 use super::output::grouped;
-use rrvmm::session::Info;
+use rrvmm::disk::DiskInfo;
+use rrvmm::session::{Info, MachineConfig};
 use rrvmm_replay::JournalReader;
-use rrvmm_replay::journal::{Manifest, Summary};
+use rrvmm_replay::journal::{BlockTotals, Manifest, Summary};
 use std::io::{Read, Seek, Write, stdout};
 use std::process::ExitCode;
 
@@ -14,7 +15,10 @@ pub(super) fn print<R: Read + Seek>(journal: JournalReader<R>, args: &InfoArgs) 
     if args.json {
         write_json(out, &Info::of(&journal))?
     } else {
-        write_text(out, manifest, summary)?
+        let config = serde_json::from_value(manifest.config.clone());
+        let disks = config.map_or(Vec::new(), |config: MachineConfig| config.disks);
+        let disks: Vec<_> = (0..).zip(disks).map(|(n, disk)| (disk, journal.block_totals(n))).collect();
+        write_text(out, manifest, summary, &disks)?
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -25,12 +29,20 @@ fn write_json(mut out: impl Write, info: &Info) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_text(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> std::io::Result<()> {
+fn write_text(
+    mut out: impl Write,
+    manifest: &Manifest,
+    summary: &Summary,
+    disks: &[(DiskInfo, BlockTotals)],
+) -> std::io::Result<()> {
     let mut row = |name: &str, value: String| writeln!(out, "{:<14}{value}", format!("{name}:"));
     row("recorded by", format!("{} ({})", manifest.recorder, manifest.engine))?;
     row("machine", format!("{}, {}", manifest.machine, manifest.cpu_model))?;
     for file in &manifest.attachments {
         row(&file.name, format!("{} bytes, {}", grouped(file.length), file.digest))?;
+    }
+    for (n, (disk, has)) in disks.iter().enumerate() {
+        row(&format!("disk{n}"), disk_line(disk, has))?;
     }
     if let Some(position) = manifest.config["live_from"].as_u64() {
         row("live from", format!("position {}, a recorded run before", grouped(position)))?;
@@ -49,9 +61,29 @@ fn write_text(mut out: impl Write, manifest: &Manifest, summary: &Summary) -> st
     }
 }
 
+/// What a recording says of a disk, and has of it.
+fn disk_line(disk: &DiskInfo, has: &BlockTotals) -> String {
+    let mut line = format!("{} bytes, {}, {}", grouped(disk.bytes), disk.format, disk.file);
+    if disk.read_only {
+        line.push_str(", read-only");
+    }
+    for (count, what) in [
+        (has.embedded, "embedded"),
+        (has.zeros, "of zeros"),
+        (has.hashed, "by their hashes: --disk needed to replay"),
+        (has.unreadable, "unreadable"),
+    ] {
+        if count > 0 {
+            line.push_str(&format!("; {} blocks {what}", grouped(count)));
+        }
+    }
+    line
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rrvmm::disk::Format;
     use rrvmm_replay::{EndReason, MachineDigest, Position, Stamp, VirtualTime};
 
     fn manifest() -> Manifest {
@@ -89,13 +121,26 @@ mod tests {
     #[test]
     fn people_see_where_it_ends() {
         let mut out = Vec::new();
-        write_text(&mut out, &manifest(), &summary()).unwrap();
+        let disk = DiskInfo {
+            file: "a.img".into(),
+            format: Format::Raw,
+            bytes: 4096,
+            modified: 0,
+            read_only: true,
+            embedded: true,
+        };
+        let disks = [(disk, BlockTotals { embedded: 1, ..BlockTotals::default() })];
+        write_text(&mut out, &manifest(), &summary(), &disks).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("instructions: 1,234,567\n"), "{text}");
+        assert!(
+            text.contains("disk0:        4,096 bytes, raw, a.img, read-only; 1 blocks embedded\n"),
+            "{text}"
+        );
         assert!(text.contains("guest time:   2.000000001 s\n"), "{text}");
         assert!(text.ends_with("end:          the guest reset the machine\n"), "{text}");
         let mut out = Vec::new();
-        write_text(&mut out, &manifest(), &Summary { end: None, ..summary() }).unwrap();
+        write_text(&mut out, &manifest(), &Summary { end: None, ..summary() }, &[]).unwrap();
         assert!(String::from_utf8(out).unwrap().contains("incomplete:"));
     }
 }

@@ -93,9 +93,7 @@ pub enum ImageError {
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// The recorded machine did not read this.
-    #[error(
-        "disk{disk}: the recording has no block {block}; give the image with --disk, or record again without --no-embed"
-    )]
+    #[error("disk{disk}: the recording has no block {block}; give the image with --disk")]
     Missing {
         /// Number of the disk.
         disk: u32,

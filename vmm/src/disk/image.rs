@@ -28,6 +28,15 @@ pub enum Format {
     Qcow2,
 }
 
+impl std::fmt::Display for Format {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Format::Raw => "raw",
+            Format::Qcow2 => "qcow2",
+        })
+    }
+}
+
 /// An image, open for reading, in which nobody else may write.
 pub struct Image {
     path: PathBuf,
@@ -196,4 +205,158 @@ fn open_qcow2(path: &Path, file: &File) -> Result<FormatAccess<imago::file::File
 /// What reads an image that came from anywhere may hold something to be impossible that is not.
 fn guarded<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(io::Error::other("its reader gave up")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pages::Pages;
+    use imago::{
+        FormatCreateBuilder as _, FormatDriverBuilder as _, PermissiveImplicitOpenGate, Storage as _,
+    };
+    use std::fs;
+    use std::os::fd::AsFd as _;
+    use std::sync::Arc;
+
+    const SIZE: usize = 1 << 20;
+
+    fn contents() -> Vec<u8> {
+        (0..SIZE).map(|n| if n / 65536 % 3 == 1 { 0 } else { (n / 512) as u8 ^ n as u8 }).collect()
+    }
+
+    fn raw(directory: &Path, bytes: &[u8]) -> PathBuf {
+        let path = directory.join("raw.img");
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    fn qcow2(directory: &Path, backing: Option<&str>) -> PathBuf {
+        let path = directory.join("q.qcow2");
+        fs::write(&path, []).unwrap();
+        let options = || imago::storage::StorageOpenOptions::new().write(true).filename(&path);
+        let storage = imago::file::File::open(options()).unwrap();
+        let mut builder = Qcow2::<imago::file::File>::create_builder(storage).size(SIZE as u64);
+        if let Some(backing) = backing {
+            builder = builder.backing(backing.to_owned(), "raw".to_owned());
+        }
+        builder.create().unwrap();
+        if backing.is_none() {
+            let opened = Qcow2::<imago::file::File>::builder_path(&path).write(true);
+            let access = FormatAccess::new(opened.open(PermissiveImplicitOpenGate::default()).unwrap());
+            for (n, piece) in contents().chunks(65536).enumerate().filter(|(n, _)| n % 3 != 1) {
+                access.write(piece, n as u64 * 65536).unwrap();
+            }
+            access.flush().unwrap();
+        }
+        path
+    }
+
+    #[test]
+    fn raw_and_qcow2_read_alike() {
+        let directory = tempfile::tempdir().unwrap();
+        for (path, format) in [
+            (raw(directory.path(), &contents()), Format::Raw),
+            (qcow2(directory.path(), None), Format::Qcow2),
+        ] {
+            let image = Image::open(&path, None).unwrap();
+            assert_eq!((image.format(), image.len()), (format, SIZE as u64));
+            let mut bytes = vec![1; SIZE + 4096];
+            image.read(0, &mut bytes).unwrap();
+            assert!(bytes[..SIZE] == contents() && bytes[SIZE..].iter().all(|byte| *byte == 0), "{format}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("short"), [0; 1000]).unwrap();
+        fs::write(at("empty"), []).unwrap();
+        fs::write(at("damaged"), b"QFI\xfb and nothing that makes sense, padded to a sector").unwrap();
+        for (name, expected) in [
+            ("missing", "cannot read the disk image"),
+            ("short", "truncate -s %512"),
+            ("empty", "is empty"),
+            ("damaged", "damaged qcow2"),
+            (".", "cannot read the disk image"),
+        ] {
+            let error = Image::open(&at(name), None).unwrap_err().to_string();
+            assert!(error.contains(expected) && error.contains(name), "{error}");
+        }
+        let error = Image::open(&qcow2(directory.path(), Some("base.img")), None).unwrap_err();
+        assert!(error.to_string().contains("needs another file, base.img"), "{error}");
+        // Given a format, nobody guesses.
+        let image = Image::open(&qcow2(directory.path(), None), Some(Format::Raw)).unwrap();
+        assert_eq!(image.format(), Format::Raw);
+    }
+
+    #[test]
+    fn a_writer_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = raw(directory.path(), &contents());
+        let writer = File::options().read(true).write(true).open(&path).unwrap();
+        let lock = libc::flock {
+            l_type: libc::F_RDLCK as i16,
+            l_whence: libc::SEEK_SET as i16,
+            l_start: 101,
+            l_len: 1,
+            l_pid: 0,
+        };
+        nix::fcntl::fcntl(writer.as_fd(), nix::fcntl::FcntlArg::F_OFD_SETLK(&lock)).unwrap();
+        assert!(matches!(Image::open(&path, None), Err(ImageError::Locked { .. })));
+        drop(writer);
+        let (one, two) = (Image::open(&path, None).unwrap(), Image::open(&path, None).unwrap());
+        let mut written = Pages::default();
+        written.put(3, Some(Arc::new([9; 4096])));
+        assert!(matches!(one.commit(&written, &mut |_, _| ()), Err(ImageError::Locked { .. })));
+        drop(two);
+    }
+
+    #[test]
+    fn a_commit_writes_what_was_written_unless_the_image_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = raw(directory.path(), &contents()[..SIZE - 512]);
+        let mut written = Pages::default();
+        written.put(3, Some(Arc::new([9; 4096])));
+        written.put(255, Some(Arc::new([8; 4096])));
+        let image = Image::open(&path, None).unwrap();
+        let mut steps = Vec::new();
+        image.commit(&written, &mut |done, total| steps.push((done, total))).unwrap();
+        assert_eq!(steps, [(1, 2), (2, 2)]);
+        drop(image);
+        let now = fs::read(&path).unwrap();
+        assert_eq!((now.len(), now[3 * 4096], now[SIZE - 513]), (SIZE - 512, 9, 8));
+        let image = Image::open(&path, None).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(&path, &now).unwrap();
+        assert!(matches!(image.commit(&written, &mut |_, _| ()), Err(ImageError::Changed { .. })));
+        let image = Image::open(&qcow2(directory.path(), None), None).unwrap();
+        assert!(matches!(image.commit(&written, &mut |_, _| ()), Err(ImageError::NotRaw { .. })));
+    }
+
+    /// A changed byte anywhere in an image's tables gives an error or other bytes, never more than that.
+    #[test]
+    fn hostile_qcow2_images_do_no_harm() {
+        let directory = tempfile::tempdir().unwrap();
+        let good = fs::read(qcow2(directory.path(), None)).unwrap();
+        let path = directory.path().join("bad.qcow2");
+        let mut opened = 0;
+        let mut state = 1u64;
+        for n in 0..600 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let mut bad = good.clone();
+            // The header first, then all over the tables.
+            let at = if n < 300 { 4 + n / 3 } else { (state >> 33) as usize % good.len().min(5 * 65536) };
+            bad[at] ^= (state >> 20) as u8 | 1;
+            fs::write(&path, &bad).unwrap();
+            if let Ok(image) = Image::open(&path, None) {
+                opened += 1;
+                let mut bytes = vec![0; 65536];
+                for piece in 0..image.len().div_ceil(65536).min(32) {
+                    let _ = image.read(piece * 65536, &mut bytes);
+                }
+            }
+        }
+        assert!(opened > 200, "{opened}");
+    }
 }

@@ -1,6 +1,6 @@
 use std::io::{Read, Seek};
 
-use rrvmm_replay::journal::{AttachmentInfo, Manifest, Summary};
+use rrvmm_replay::journal::{AttachmentInfo, BlockTotals, Manifest, Summary};
 use rrvmm_replay::{Digest, EndReason, JournalReader};
 use serde::Serialize;
 
@@ -39,16 +39,21 @@ pub struct Info {
     pub complete: bool,
     /// Where and why the recording is cut off, if it is.
     pub cut: Option<String>,
+    /// By number of the disk (see [`MachineConfig::disks`](super::MachineConfig::disks)): what the recording has of it.
+    pub disks: Vec<BlockTotals>,
 }
 
 impl Info {
     /// What `journal` is.
     #[must_use]
     pub fn of<R: Read + Seek>(journal: &JournalReader<R>) -> Self {
-        Self::new(journal.version(), journal.manifest(), journal.summary())
+        let manifest = journal.manifest();
+        let disks = manifest.config["disks"].as_array().map_or(0, Vec::len) as u32;
+        let disks = (0..disks).map(|disk| journal.block_totals(disk)).collect();
+        Self { disks, ..Self::new(journal.version(), manifest, journal.summary()) }
     }
 
-    /// What a recording of format `version` with this manifest and summary is.
+    /// What a recording of format `version` with this manifest and summary, and nothing of disks, is.
     #[must_use]
     pub fn new(version: u32, manifest: &Manifest, summary: &Summary) -> Self {
         let manifest = manifest.clone();
@@ -69,6 +74,7 @@ impl Info {
             end: summary.end,
             complete: summary.is_complete(),
             cut: summary.cut.as_ref().map(ToString::to_string),
+            disks: Vec::new(),
         }
     }
 }
