@@ -1,4 +1,4 @@
-//! Checksums that the chip computes: the Internet's (RFC 1071) and that of an Ethernet frame (IEEE 802.3, 3.2.9).
+//! The Internet's checksum (RFC 1071), and where the chip puts it.
 
 /// The sum of 16-bit words in ones' complement; an odd byte at the end is the upper half of a word.
 pub(super) fn sum(bytes: &[u8]) -> u16 {
@@ -52,26 +52,4 @@ pub(super) fn set_u16(frame: &mut [u8], at: usize, value: u16) {
     if let Some(place) = frame.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
         *place = value.to_be_bytes();
     }
-}
-
-/// The frame check sequence.
-pub(super) fn crc32(bytes: &[u8]) -> u32 {
-    const POLYNOMIAL: u32 = 0xedb8_8320;
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut n = 0;
-        while n < 16 {
-            let mut value = n as u32;
-            let mut bit = 0;
-            while bit < 4 {
-                value = value >> 1 ^ if value & 1 != 0 { POLYNOMIAL } else { 0 };
-                bit += 1;
-            }
-            table[n] = value;
-            n += 1;
-        }
-        table
-    };
-    let half = |crc: u32, nibble: u32| crc >> 4 ^ TABLE[((crc ^ nibble) & 15) as usize];
-    !bytes.iter().fold(!0, |crc, byte| half(half(crc, u32::from(*byte)), u32::from(*byte) >> 4))
 }

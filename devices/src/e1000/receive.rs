@@ -1,9 +1,9 @@
 //! The receiver: filters, and the ring of descriptors (3.2).
 
-use super::checksum;
 use super::interrupts::{RECEIVE_LOW, RECEIVED};
 use super::registers::ReceiveRegister;
 use crate::dma::Memory;
+use crate::ethernet::crc32;
 use serde::{Deserialize, Serialize};
 
 /// RCTL (13.4.22).
@@ -155,7 +155,7 @@ impl Receive {
         let mut bytes = frame.to_vec();
         bytes.resize(frame.len().max(SHORTEST), 0);
         if self.control & STRIP_CRC == 0 {
-            bytes.extend(checksum::crc32(&bytes).to_le_bytes());
+            bytes.extend(crc32(&bytes).to_le_bytes());
             debug_assert!(bytes.len() >= SHORTEST + CRC);
         }
         let pieces = bytes.chunks(self.buffer());

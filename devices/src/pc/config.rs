@@ -4,6 +4,7 @@ use crate::ahci::Ahci;
 use crate::ata::AtaDrive;
 use crate::e1000::E1000;
 use crate::ide::{self, Drives, PiixIde};
+use crate::ne2000::Ne2000;
 use crate::pci::Function;
 use crate::virtio::block::Block;
 use crate::virtio::console::Console;
@@ -65,6 +66,8 @@ pub enum DeviceConfig {
     E1000(NicConfig),
     /// An AHCI host bus adapter with these drives.
     Ahci(Vec<AtaDrive>),
+    /// An NE2000 with a Realtek RTL8029AS.
+    Ne2000(NicConfig),
 }
 
 /// A virtio device. Variants and fields are only ever added at the end.
@@ -139,6 +142,7 @@ impl DeviceConfig {
             DeviceConfig::Ide(drives) => Some(Function::Ide(Box::new(PiixIde::new(drives)))),
             DeviceConfig::E1000(nic) => Some(Function::E1000(Box::new(E1000::new(nic)))),
             DeviceConfig::Ahci(drives) => Some(Function::Ahci(Box::new(Ahci::new(drives)))),
+            DeviceConfig::Ne2000(nic) => Some(Function::Ne2000(Box::new(Ne2000::new(nic)))),
         }
     }
 }
@@ -181,9 +185,10 @@ impl PcConfig {
         let mut slots = FIRST_DEVICE_SLOT..32;
         let mut place = |device: &DeviceConfig| match device {
             DeviceConfig::Ide(_) => Some(ide::DEVFN),
-            DeviceConfig::Virtio(_) | DeviceConfig::E1000(_) | DeviceConfig::Ahci(_) => {
-                slots.next().map(|slot| slot << 3)
-            }
+            DeviceConfig::Virtio(_)
+            | DeviceConfig::E1000(_)
+            | DeviceConfig::Ahci(_)
+            | DeviceConfig::Ne2000(_) => slots.next().map(|slot| slot << 3),
         };
         self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
     }

@@ -183,21 +183,15 @@ impl PciBus {
     /// The IDE controller, if there is one.
     #[must_use]
     pub fn ide(&self) -> Option<&PiixIde> {
-        self.slots.iter().find_map(|slot| match &slot.function {
-            Function::Ide(ide) => Some(&**ide),
-            Function::Virtio(_) | Function::E1000(_) | Function::Ahci(_) => None,
-            #[cfg(test)]
-            Function::Probe(_) => None,
-        })
+        self.slots
+            .iter()
+            .find_map(|slot| if let Function::Ide(ide) = &slot.function { Some(&**ide) } else { None })
     }
 
     /// The IDE controller, to access.
     pub fn ide_mut(&mut self) -> Option<&mut PiixIde> {
-        self.slots.iter_mut().find_map(|slot| match &mut slot.function {
-            Function::Ide(ide) => Some(&mut **ide),
-            Function::Virtio(_) | Function::E1000(_) | Function::Ahci(_) => None,
-            #[cfg(test)]
-            Function::Probe(_) => None,
+        self.slots.iter_mut().find_map(|slot| {
+            if let Function::Ide(ide) = &mut slot.function { Some(&mut **ide) } else { None }
         })
     }
 

@@ -7,6 +7,7 @@ use crate::dma::Masters;
 use crate::e1000::E1000;
 use crate::ide::PiixIde;
 use crate::input::Input;
+use crate::ne2000::Ne2000;
 use crate::output::Output;
 use crate::pci::config_space::ConfigSpace;
 use crate::virtio::{Backlog, VirtioPci};
@@ -78,6 +79,8 @@ pub enum Function {
     E1000(Box<E1000>),
     /// An AHCI host bus adapter.
     Ahci(Box<Ahci>),
+    /// An NE2000.
+    Ne2000(Box<Ne2000>),
     /// Stands for a device in tests: two registers behind a memory and a port window, and an interrupt.
     #[cfg(test)]
     Probe(Box<super::bus::tests::Probe>),
@@ -92,6 +95,7 @@ impl Function {
             Function::Ide(ref ide) => &**ide,
             Function::E1000(ref e1000) => &**e1000,
             Function::Ahci(ref ahci) => &**ahci,
+            Function::Ne2000(ref ne2000) => &**ne2000,
             #[cfg(test)]
             Function::Probe(ref probe) => &**probe,
         }
@@ -104,6 +108,7 @@ impl Function {
             Function::Ide(ref mut ide) => &mut **ide,
             Function::E1000(ref mut e1000) => &mut **e1000,
             Function::Ahci(ref mut ahci) => &mut **ahci,
+            Function::Ne2000(ref mut ne2000) => &mut **ne2000,
             #[cfg(test)]
             Function::Probe(ref mut probe) => &mut **probe,
         }
