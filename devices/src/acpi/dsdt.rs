@@ -2,13 +2,15 @@
 
 use crate::acpi::{OEM_ID, OEM_REVISION, OEM_TABLE_ID};
 use crate::chips::pm::SLEEP_TYPE_S5;
-use crate::pc::{LOW_RAM_LIMIT, SCI_IRQ};
+use crate::pc::interrupts::virtio_pin;
+use crate::pc::{LOW_RAM_LIMIT, PcConfig, SCI_IRQ, VIRTIO_MMIO_BASE};
 use crate::pci::bus::link;
 use crate::pci::piix3::DEFAULT_ROUTES;
+use crate::virtio::mmio;
 use acpi_tables::Aml;
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Arg, Device, EISAName, Else, IO, If, Interrupt, Method, Name,
-    Package, PackageBuilder, Path, ResourceTemplate, Return, Scope, Store,
+    AddressSpace, AddressSpaceCacheable, Arg, Device, EISAName, Else, IO, If, Interrupt, Memory32Fixed,
+    Method, Name, Package, PackageBuilder, Path, ResourceTemplate, Return, Scope, Store,
 };
 use acpi_tables::sdt::Sdt;
 
@@ -18,12 +20,13 @@ const FIRST_LINK_GSI: u32 = 16;
 const PCI_MEMORY_LAST: u32 = 0xfebf_ffff;
 
 /// The table.
-pub(super) fn dsdt() -> Vec<u8> {
+pub(super) fn dsdt(config: &PcConfig) -> Vec<u8> {
     let mut dsdt = Sdt::new(*b"DSDT", 36, 2, OEM_ID, OEM_TABLE_ID, OEM_REVISION);
     let mut aml = Vec::new();
     interrupt_model(&mut aml);
     soft_off(&mut aml);
     pci_root(&mut aml);
+    virtio_devices(&mut aml, config.in_memory().len());
     dsdt.append_slice(&aml);
     dsdt.as_slice().to_vec()
 }
@@ -89,6 +92,31 @@ fn apic_interrupt(link: u8) -> u32 {
 
 fn pic_interrupt(link: u8) -> u32 {
     u32::from(DEFAULT_ROUTES[usize::from(link & 3)])
+}
+
+/// Virtio devices with their registers in memory, each with an interrupt of the I/O APIC.
+fn virtio_devices(aml: &mut Vec<u8>, count: usize) {
+    let mut devices = Vec::new();
+    for n in 0..count {
+        let base = VIRTIO_MMIO_BASE + n as u64 * mmio::WINDOW;
+        let registers = Memory32Fixed::new(true, base as u32, mmio::WINDOW as u32);
+        let interrupt = Interrupt::new(true, false, false, true, u32::from(virtio_pin(n)));
+        let mut device = Vec::new();
+        Device::new(
+            format!("VR{n:02X}").as_str().into(),
+            vec![
+                &Name::new("_HID".into(), &"LNRO0005"),
+                &Name::new("_UID".into(), &(n as u8)),
+                &Name::new("_CRS".into(), &ResourceTemplate::new(vec![&registers, &interrupt])),
+            ],
+        )
+        .to_aml_bytes(&mut device);
+        devices.push(Raw(device));
+    }
+    if !devices.is_empty() {
+        let devices = devices.iter().map(|device| device as &dyn Aml).collect();
+        Scope::new("_SB_".into(), devices).to_aml_bytes(aml);
+    }
 }
 
 /// The ISA bridge, device 1 function 0, with what is behind it.

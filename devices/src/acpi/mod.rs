@@ -40,7 +40,7 @@ pub fn tables(config: &PcConfig) -> AcpiTables {
         blobs.push((address, table));
         address
     };
-    let dsdt = place(dsdt::dsdt());
+    let dsdt = place(dsdt::dsdt(config));
     let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
     for table in [fixed::fadt(dsdt, FACS_ADDRESS), fixed::madt(config), fixed::hpet()] {
         xsdt.add_entry(place(table));

@@ -11,7 +11,7 @@ use crate::virtio::console::Console;
 use crate::virtio::input::{InputDevice, InputKind};
 use crate::virtio::net::Net;
 use crate::virtio::rng::Rng;
-use crate::virtio::{Kind, VirtioPci};
+use crate::virtio::{Kind, VirtioMmio, VirtioPci};
 use serde::{Deserialize, Serialize};
 
 /// How a `pc` board is put together. Part of a recording's manifest: fields are only ever added.
@@ -68,6 +68,8 @@ pub enum DeviceConfig {
     Ahci(Vec<AtaDrive>),
     /// An NE2000 with a Realtek RTL8029AS.
     Ne2000(NicConfig),
+    /// A virtio device with its registers in memory, announced by ACPI.
+    VirtioMmio(VirtioConfig),
 }
 
 /// A virtio device. Variants and fields are only ever added at the end.
@@ -135,9 +137,22 @@ impl VirtioConfig {
 }
 
 impl DeviceConfig {
+    /// The device as one with its registers in memory, if it is one.
+    fn in_memory(&self) -> Option<VirtioMmio> {
+        match self {
+            DeviceConfig::VirtioMmio(device) => Some(VirtioMmio::new(device.kind())),
+            DeviceConfig::Virtio(_)
+            | DeviceConfig::Ide(_)
+            | DeviceConfig::E1000(_)
+            | DeviceConfig::Ahci(_)
+            | DeviceConfig::Ne2000(_) => None,
+        }
+    }
+
     /// The device as a function on the PCI bus, if it is one.
     fn function(&self) -> Option<Function> {
         match self {
+            DeviceConfig::VirtioMmio(_) => None,
             DeviceConfig::Virtio(device) => Some(Function::Virtio(Box::new(VirtioPci::new(device.kind())))),
             DeviceConfig::Ide(drives) => Some(Function::Ide(Box::new(PiixIde::new(drives)))),
             DeviceConfig::E1000(nic) => Some(Function::E1000(Box::new(E1000::new(nic)))),
@@ -161,6 +176,10 @@ pub const HIGH_RAM_START: u64 = 0x1_0000_0000;
 pub const VGA_WINDOW: std::ops::Range<u64> = 0xa_0000..0xc_0000;
 /// Registers of the I/O APIC.
 pub const IOAPIC_BASE: u64 = 0xfec0_0000;
+/// Registers of the first virtio device that has them in memory; the next ones follow.
+pub const VIRTIO_MMIO_BASE: u64 = 0xfec1_0000;
+/// The I/O APIC inputs of virtio devices in memory: four, from this one on, in turn.
+pub const VIRTIO_MMIO_FIRST_PIN: u8 = 20;
 /// Registers of the HPET.
 pub const HPET_BASE: u64 = 0xfed0_0000;
 /// Registers of the local APIC, unless the guest moves them.
@@ -189,8 +208,15 @@ impl PcConfig {
             | DeviceConfig::E1000(_)
             | DeviceConfig::Ahci(_)
             | DeviceConfig::Ne2000(_) => slots.next().map(|slot| slot << 3),
+            DeviceConfig::VirtioMmio(_) => None,
         };
         self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
+    }
+
+    /// The devices that have their registers in memory, in the order of [`VIRTIO_MMIO_BASE`].
+    #[must_use]
+    pub(crate) fn in_memory(&self) -> Vec<VirtioMmio> {
+        self.devices.iter().filter_map(DeviceConfig::in_memory).collect()
     }
 
     /// Bytes of RAM below the hole for devices.

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::bus::Width;
+use crate::dma::tests::{Ram, RamDisks};
 use crate::input::{Button, Pointer};
 use crate::key::Key;
+use crate::virtio::input::InputKind;
 use proptest::prelude::*;
 
 /// One thing that happens to the board.
@@ -23,6 +25,9 @@ enum Event {
     TscDeadline(u64),
     ApicBase(u64),
     Reset,
+    Frame(Vec<u8>),
+    Pointer(i16),
+    Console(u8, Vec<u8>),
 }
 
 /// Ports where something is, each with its neighbours.
@@ -74,7 +79,23 @@ const ADDRESSES: &[u64] = &[
     0xfebf_0502,
     0xfebf_0508,
     0xd000_0000,
+    0xe000_0014,
+    0xe000_0016,
+    0xe000_0018,
+    0xe000_001c,
+    0xe000_3000,
+    0xe000_4000,
+    0xe000_8014,
+    0xe000_b000,
+    0xe001_001c,
+    0xe001_3000,
+    0xe001_3004,
+    0xe002_0000,
+    0xe002_a000,
 ];
+
+/// Where the windows of the devices are on a board without firmware.
+const FUNCTIONS: [u64; 6] = [0xe000_0000, 0xe000_8000, 0xe001_0000, 0xe001_8000, 0xe002_0000, 0xe002_8000];
 
 fn width() -> impl Strategy<Value = Width> {
     prop_oneof![4 => Just(Width::B1), 1 => Just(Width::B2), 2 => Just(Width::B4)]
@@ -124,6 +145,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => any::<u8>().prop_map(Event::Tpr),
         2 => (0u64..3_000_000).prop_map(Event::TscDeadline),
         1 => prop_oneof![Just(0xfee0_0900), Just(0xfee0_0100), any::<u64>()].prop_map(Event::ApicBase),
+        2 => prop::collection::vec(any::<u8>(), 0..80).prop_map(Event::Frame),
+        1 => any::<i16>().prop_map(Event::Pointer),
+        1 => (0u8..3, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(port, bytes)| Event::Console(port, bytes)),
         1 => (0..20u8).prop_map(|n| if n == 0 { Event::Reset } else { Event::PowerButton }),
     ]
 }
@@ -167,7 +191,24 @@ fn setup() -> impl Strategy<Value = Vec<Event>> {
     ]);
     // The mouse enabled, with its interrupt.
     let mouse: Vec<Event> = bytes(&[(0x64, 0x60), (0x60, 0x47), (0x64, 0xd4), (0x60, 0xf4)]);
-    prop::sample::select(vec![mouse, pic, pit, rtc, uart, apics, timer, hpet])
+    let mut all = vec![mouse, pic, pit, rtc, uart, apics, timer, hpet];
+    all.extend(FUNCTIONS.map(|base| {
+        let mut virtio = dwords(&[(base + 0x08, 1), (base + 0x0c, 1)]);
+        for (field, value) in [(0x14, 0xb)] {
+            virtio.push(Event::MemoryWrite(base + field, Width::B1, value));
+        }
+        for queue in 0..2 {
+            virtio.push(Event::MemoryWrite(base + 0x16, Width::B2, queue));
+            virtio.push(Event::MemoryWrite(base + 0x18, Width::B2, 16));
+            virtio.extend(dwords(&[(base + 0x20, 0), (base + 0x28, 0x400), (base + 0x30, 0x800)]));
+            virtio.push(Event::MemoryWrite(base + 0x1c, Width::B2, 1));
+        }
+        virtio.push(Event::MemoryWrite(base + 0x14, Width::B1, 0xf));
+        virtio.push(Event::MemoryWrite(base + 0x3000, Width::B2, 0));
+        virtio.push(Event::MemoryWrite(base + 0x3004, Width::B2, 1));
+        virtio
+    }));
+    prop::sample::select(all)
 }
 
 /// Events with the time that passes before each.
@@ -179,9 +220,48 @@ fn history() -> impl Strategy<Value = Vec<(u64, Event)>> {
     (start, then).prop_map(|(start, then)| [start, then].concat())
 }
 
+/// Devices on the PCI bus: what is at [`FUNCTIONS`].
+fn devices() -> Vec<DeviceConfig> {
+    let disk = DiskConfig { disk: 0, bytes: 0x1_0000, read_only: false, serial: "conformance".to_owned() };
+    let port = |number| PortConfig { number, name: "port".to_owned(), console: true };
+    [
+        VirtioConfig::Rng { seed: [1; 32] },
+        VirtioConfig::Block(disk),
+        VirtioConfig::Net(NicConfig { nic: 0, mac: [2, 0, 0, 0, 0, 1] }),
+        VirtioConfig::Console(vec![port(0), port(1)]),
+        VirtioConfig::Input(InputKind::Keyboard),
+        VirtioConfig::Input(InputKind::Tablet),
+    ]
+    .map(DeviceConfig::Virtio)
+    .to_vec()
+}
+
 fn board(firmware: bool) -> Pc {
     let display = DisplayConfig { rom_bytes: 0x9000, ..DisplayConfig::pci() };
-    Pc::new(&PcConfig { display, ..PcConfig::new(64 << 20, firmware) })
+    Pc::new(&PcConfig { display, devices: devices(), ..PcConfig::new(64 << 20, firmware) })
+}
+
+/// What is around the board: memory for bus masters, and disks.
+struct World {
+    ram: Ram,
+    disks: RamDisks,
+}
+
+impl World {
+    /// With rings for one queue, and a request in it that every device can do something with.
+    fn new() -> Self {
+        let mut ram = vec![0; 0x1_0000];
+        // Descriptors: 16 bytes to read, then 600 to write. Available: the first one, as far as the ring goes.
+        ram[..16].copy_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 1, 0, 1, 0]);
+        ram[16..32].copy_from_slice(&[0, 0x20, 0, 0, 0, 0, 0, 0, 0x58, 2, 0, 0, 2, 0, 0, 0]);
+        ram[0x402] = 4;
+        Self { ram: Ram(ram), disks: RamDisks(vec![vec![5; 0x1_0000]]) }
+    }
+
+    fn serve(&mut self, pc: &mut Pc, now: VirtualTime) {
+        pc.serve(now, &mut Masters { memory: &mut self.ram, disks: &mut self.disks });
+        assert!(pc.next_deadline().is_none_or(|next| next > now), "{:?} is due for ever", pc.next_deadline());
+    }
 }
 
 /// What the guest and the world see of a history.
@@ -190,17 +270,20 @@ struct Seen {
     values: Vec<u64>,
     outputs: Vec<Output>,
     interrupts: Vec<(u64, bool)>,
+    /// What bus masters left in memory.
+    memory: Vec<u8>,
 }
 
 /// Lets time pass as an engine does: stopping at each deadline. Long pauses stop at the first ones only, and end early.
 /// `stop` is one more instant to stop at, which nobody must notice.
-fn pass(pc: &mut Pc, now: &mut u64, pause: u64, stop: Option<u64>, seen: &mut Seen) {
+fn pass(pc: &mut Pc, world: &mut World, now: &mut u64, pause: u64, stop: Option<u64>, seen: &mut Seen) {
     let end = *now + pause;
     let mut stop = stop.map(|after| *now + after % (pause + 1));
     for _ in 0..20 {
         let due = pc.next_deadline().filter(|due| due.ns() <= end);
         if let Some(at) = stop.take_if(|at| due.is_none_or(|due| *at < due.ns())) {
             pc.advance(VirtualTime::from_ns(at));
+            world.serve(pc, VirtualTime::from_ns(at));
         }
         let Some(due) = due else {
             *now = end;
@@ -209,8 +292,8 @@ fn pass(pc: &mut Pc, now: &mut u64, pause: u64, stop: Option<u64>, seen: &mut Se
         assert!(due.ns() > *now, "a deadline at {due} has passed at {now}");
         *now = due.ns();
         pc.advance(due);
+        world.serve(pc, due);
         seen.interrupts.push((*now, pc.interrupt_pending()));
-        assert!(pc.next_deadline().is_none_or(|next| next > due), "{:?} is due for ever", pc.next_deadline());
     }
 }
 
@@ -243,6 +326,11 @@ fn happen(pc: &mut Pc, ns: u64, event: &Event, seen: &mut Seen) {
         Event::TscDeadline(delta) => pc.set_tsc_deadline(now, ns + delta),
         Event::ApicBase(value) => seen.values.push(u64::from(pc.set_apic_base(now, *value).is_ok())),
         Event::Reset => pc.reset(now),
+        Event::Frame(bytes) => pc.accept(now, Input::Frame { nic: 0, bytes: bytes.clone() }),
+        Event::Pointer(at) => pc.accept(now, Input::Pointer(Pointer::Place { x: *at as u16, y: 7 })),
+        Event::Console(port, bytes) => {
+            pc.accept(now, Input::Console { port: *port, bytes: bytes.clone() });
+        }
     }
     seen.interrupts.push((ns, pc.interrupt_pending()));
     seen.outputs.extend(pc.take_outputs());
@@ -256,14 +344,19 @@ fn run(
     mut disturb: impl FnMut(&mut Pc, usize),
 ) -> (PcState, Seen) {
     let mut pc = board(firmware);
+    let mut world = World::new();
     let mut seen = Seen::default();
     let mut now = 0;
     for (n, (pause, event)) in history.iter().enumerate() {
-        pass(&mut pc, &mut now, *pause, stop(n), &mut seen);
+        pass(&mut pc, &mut world, &mut now, *pause, stop(n), &mut seen);
         happen(&mut pc, now, event, &mut seen);
+        world.serve(&mut pc, VirtualTime::from_ns(now));
+        seen.outputs.extend(pc.take_outputs());
         disturb(&mut pc, n);
     }
     pc.advance(VirtualTime::from_ns(now));
+    world.serve(&mut pc, VirtualTime::from_ns(now));
+    seen.memory = world.ram.0;
     (pc.save(), seen)
 }
 
@@ -412,6 +505,8 @@ const MUTATIONS: &[(&str, Event)] = &[
     ("ioapic", Event::MemoryWrite(0xfec0_0000, Width::B4, 0x10)),
     ("hpet", Event::MemoryWrite(0xfed0_0010, Width::B4, 1)),
     ("hpet timer", Event::MemoryWrite(0xfed0_0128, Width::B4, 7)),
+    ("virtio status", Event::MemoryWrite(0xe000_0014, Width::B1, 1)),
+    ("virtio msix", Event::MemoryWrite(0xe000_4000, Width::B4, 0xfee0_0000)),
     ("unclaimed port", Event::Read(0x5658, Width::B1)),
     ("unclaimed memory", Event::MemoryRead(0xd000_0000, Width::B1)),
 ];
@@ -424,7 +519,8 @@ fn every_mutation_shows_in_the_saved_state() {
             Event::Serial(port, _) => Event::Serial(*port, b"x".to_vec()),
             event => event.clone(),
         };
-        let mut pc = board(true);
+        // Firmware gives devices their addresses, and there is none here.
+        let mut pc = board(!what.starts_with("virtio"));
         let before = pc.save();
         happen(&mut pc, 0, &event, &mut Seen::default());
         assert_ne!(pc.save(), before, "{what}");

@@ -4,7 +4,7 @@ use crate::chips::hpet::{Event, Route};
 use crate::chips::ioapic::PINS;
 use crate::chips::lapic::InterruptMessage;
 use crate::ide;
-use crate::pc::{Pc, SCI_IRQ};
+use crate::pc::{Pc, SCI_IRQ, VIRTIO_MMIO_FIRST_PIN};
 use rrvmm_replay::VirtualTime;
 
 /// The I/O APIC inputs that PCI links are wired to, from this one on.
@@ -18,6 +18,11 @@ const TIMER_IRQ: u8 = 0;
 /// The I/O APIC input of an ISA interrupt: the timer is on 2, where the cascade would be.
 const fn pin_of(irq: u8) -> u8 {
     if irq == TIMER_IRQ { 2 } else { irq }
+}
+
+/// The I/O APIC input of virtio device `n` in memory.
+pub(crate) fn virtio_pin(n: usize) -> u8 {
+    VIRTIO_MMIO_FIRST_PIN + (n & 3) as u8
 }
 
 impl Pc {
@@ -81,6 +86,9 @@ impl Pc {
         }
         self.drive_links();
         self.drive_ide();
+        if !self.state.virtio.is_empty() {
+            self.drive_hpet();
+        }
         self.settle();
     }
 
@@ -93,11 +101,17 @@ impl Pc {
         }
     }
 
-    /// Puts the level triggered HPET timers on their lines.
+    /// Puts the level triggered HPET timers and the virtio devices in memory on their lines.
     pub(crate) fn drive_hpet(&mut self) {
-        for pin in 20..PINS {
-            self.set_pin(pin, self.state.hpet.level(pin));
+        for pin in VIRTIO_MMIO_FIRST_PIN..PINS {
+            self.set_pin(pin, self.level(pin));
         }
+    }
+
+    /// Whether anything asserts an I/O APIC input that a timer and virtio devices share.
+    fn level(&self, pin: u8) -> bool {
+        let mut virtio = self.state.virtio.iter().enumerate();
+        self.state.hpet.level(pin) || virtio.any(|(n, device)| virtio_pin(n) == pin && device.interrupt())
     }
 
     /// Ends a level triggered interrupt at the I/O APIC, which sends it again if its line is still up.
@@ -172,7 +186,7 @@ impl Pc {
     fn hpet_event(&mut self, event: Event) {
         match (event.route, event.level) {
             (Route::Legacy(irq), _) => self.pulse_irq(irq),
-            (Route::Pin(pin), true) => self.set_pin(pin, self.state.hpet.level(pin)),
+            (Route::Pin(pin), true) => self.set_pin(pin, self.level(pin)),
             (Route::Pin(pin), false) => self.pulse_pin(pin),
         }
     }
@@ -210,7 +224,7 @@ impl Pc {
                 consider(if_heard(irq, uart.deadline()));
             }
         }
-        consider(state.pci.service_at());
+        consider(state.service_at());
         earliest
     }
 }

@@ -1,8 +1,9 @@
 //! The physical memory that is neither RAM nor ROM: who answers where.
 
 use crate::bus::Width;
-use crate::pc::{HPET_BASE, IOAPIC_BASE, Pc, VGA_WINDOW};
+use crate::pc::{HPET_BASE, IOAPIC_BASE, Pc, VGA_WINDOW, VIRTIO_MMIO_BASE};
 use crate::pci::Space;
+use crate::virtio::mmio;
 use rrvmm_replay::VirtualTime;
 
 const PAGE: u64 = 0x1000;
@@ -30,6 +31,9 @@ impl Pc {
             let mut byte = |n| u64::from(self.state.vga.read_memory(offset + n)) << (8 * n);
             return (0..width.bytes()).fold(0, |value, n| value | byte(n));
         }
+        if let Some((n, offset)) = self.virtio_offset(address) {
+            return self.state.virtio[n].read(offset, width);
+        }
         if let Some(value) = self.read_bar(now, Space::Memory, address, width) {
             return value;
         }
@@ -49,6 +53,9 @@ impl Pc {
             for (n, byte) in (0..).zip(value.to_le_bytes().into_iter().take(width.bytes() as usize)) {
                 self.state.vga.write_memory(address - VGA_WINDOW.start + n, byte);
             }
+        } else if let Some((n, offset)) = self.virtio_offset(address) {
+            self.state.virtio[n].write(now, offset, width, value);
+            self.after_pci_access();
         } else if !self.write_bar(now, Space::Memory, address, width, value) {
             self.state.unclaimed.memory += 1;
         }
@@ -88,6 +95,12 @@ impl Pc {
         function.write(now, bar, offset, width, value);
         self.after_pci_access();
         true
+    }
+
+    /// Which virtio device in memory has a register at `address`, and where.
+    fn virtio_offset(&self, address: u64) -> Option<(usize, u64)> {
+        let offset = within(address, VIRTIO_MMIO_BASE, self.state.virtio.len() as u64 * mmio::WINDOW)?;
+        Some(((offset / mmio::WINDOW) as usize, offset % mmio::WINDOW))
     }
 
     fn lapic_offset(&self, address: u64) -> Option<u64> {

@@ -5,7 +5,7 @@ mod config;
 mod conformance;
 
 mod display;
-mod interrupts;
+pub(crate) mod interrupts;
 mod memory;
 mod ports;
 mod state;
@@ -125,11 +125,11 @@ impl Pc {
         }
         // Work that is due is the earliest deadline, so this costs nothing as long as there is none.
         if self.deadline.is_none_or(|deadline| deadline > now)
-            || self.state.pci.service_at().is_none_or(|at| at > now)
+            || self.state.service_at().is_none_or(|at| at > now)
         {
             return;
         }
-        self.state.pci.serve(now, masters, &mut self.outputs);
+        self.state.serve(now, masters, &mut self.outputs);
         self.after_pci_access();
     }
 
@@ -147,19 +147,19 @@ impl Pc {
                 }
             }
             Input::Key { key, down } => {
-                if !self.state.pci.receive(now, &input) {
+                if !self.state.receive(now, &input) {
                     self.state.keyboard.press(key, down);
                 }
             }
             Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
             Input::PowerButton => self.state.pm.press_power_button(),
             Input::Pointer(pointer) => {
-                if !self.state.pci.receive(now, &input) {
+                if !self.state.receive(now, &input) {
                     self.point(pointer);
                 }
             }
             Input::Frame { .. } | Input::Console { .. } => {
-                self.state.pci.receive(now, &input);
+                self.state.receive(now, &input);
             }
         }
         self.drive_lines();
@@ -193,7 +193,7 @@ impl Pc {
     /// Bytes that have arrived for a network card or console port and that the guest has yet to take; for throttling.
     #[must_use]
     pub fn backlog(&self, of: Backlog) -> usize {
-        self.state.pci.backlog(of)
+        self.state.backlog(of)
     }
 
     /// What the machine said since this was last called. Not part of the state.

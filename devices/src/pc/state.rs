@@ -9,10 +9,14 @@ use crate::chips::pic8259::Pic8259;
 use crate::chips::pit8254::Pit8254;
 use crate::chips::pm::Pm;
 use crate::chips::uart16550::Uart16550;
+use crate::dma::Masters;
 use crate::fw_cfg::FwCfg;
+use crate::input::Input;
+use crate::output::Output;
 use crate::pc::{PcConfig, Unclaimed};
 use crate::pci::PciBus;
 use crate::vga::Vga;
+use crate::virtio::{Backlog, VirtioMmio};
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +52,7 @@ pub struct PcState {
     pub(crate) unclaimed: Unclaimed,
     /// The pixel at which an absolute motion was last, for the mouse to go on from.
     pub(crate) pointer: Option<(i32, i32)>,
+    pub(crate) virtio: Vec<VirtioMmio>,
 }
 
 impl PcState {
@@ -74,6 +79,7 @@ impl PcState {
             links: 0,
             unclaimed: Unclaimed::default(),
             pointer: None,
+            virtio: config.in_memory(),
         };
         state.reset(VirtualTime::ZERO);
         fill_cmos(&mut state.rtc, config);
@@ -100,6 +106,37 @@ impl PcState {
         self.isa_lines = 0;
         self.routed_lines = 0;
         self.links = 0;
+        self.virtio = self.config.in_memory();
+    }
+}
+
+/// Bus masters: the functions on the PCI bus, and the virtio devices in memory.
+impl PcState {
+    /// When the next one wants to be served.
+    pub(crate) fn service_at(&self) -> Option<VirtualTime> {
+        let virtio = self.virtio.iter().filter_map(VirtioMmio::service_at);
+        virtio.chain(self.pci.service_at()).min()
+    }
+
+    /// Lets every one do the work that is due.
+    pub(crate) fn serve(&mut self, now: VirtualTime, masters: &mut Masters<'_>, outputs: &mut Vec<Output>) {
+        self.pci.serve(now, masters, outputs);
+        for device in &mut self.virtio {
+            if device.service_at().is_some_and(|at| at <= now) {
+                device.serve(now, masters, outputs);
+            }
+        }
+    }
+
+    /// Something arrives from outside. Whether it is for one of them.
+    pub(crate) fn receive(&mut self, now: VirtualTime, input: &Input) -> bool {
+        self.pci.receive(now, input) || self.virtio.iter_mut().any(|device| device.receive(now, input))
+    }
+
+    /// Bytes that have arrived for the guest, which has yet to take them.
+    pub(crate) fn backlog(&self, of: Backlog) -> usize {
+        let virtio = self.virtio.iter().map(|device| device.transport().device().backlog(of));
+        virtio.sum::<usize>() + self.pci.backlog(of)
     }
 }
 

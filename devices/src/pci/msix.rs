@@ -79,7 +79,7 @@ impl Msix {
 
     /// The configuration space was written: the control register may have changed.
     pub fn configured(&mut self, config: &ConfigSpace) {
-        self.control = config.byte(self.capability + CONTROL);
+        self.control = config.byte(self.capability.wrapping_add(CONTROL));
         self.send_pending();
     }
 

@@ -8,8 +8,13 @@ pub mod chain;
 pub mod console;
 pub mod device;
 pub mod fault;
+#[cfg(test)]
+mod fuzz;
 pub mod input;
+pub mod mmio;
 pub mod net;
+#[cfg(test)]
+mod oracle;
 pub mod pci;
 pub mod queue;
 pub mod rng;
@@ -20,6 +25,7 @@ pub mod transport;
 pub use chain::{Chain, Cursor, Segment};
 pub use device::{Backlog, Device, Io, Kind};
 pub use fault::Fault;
+pub use mmio::VirtioMmio;
 pub use pci::VirtioPci;
 pub use queue::Queue;
 pub use transport::Transport;

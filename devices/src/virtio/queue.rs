@@ -133,7 +133,7 @@ impl Queue {
             self.ask_to_ring(memory, features)?;
             return Ok(None);
         }
-        let slot = u64::from(self.next_available & (self.size - 1));
+        let slot = u64::from(self.next_available & self.size.wrapping_sub(1));
         let head = read_u16(memory, available.wrapping_add(ELEMENTS + slot * AVAILABLE_ELEMENT))?;
         self.next_available = self.next_available.wrapping_add(1);
         Ok(Some(head))
@@ -158,7 +158,7 @@ impl Queue {
     /// The ring is not in RAM.
     pub fn push(&mut self, memory: &mut dyn Memory, head: u16, written: u32) -> Result<(), Fault> {
         let used = self.area(Area::Used);
-        let slot = u64::from(self.next_used & (self.size - 1));
+        let slot = u64::from(self.next_used & self.size.wrapping_sub(1));
         let element = u64::from(head) | u64::from(written) << 32;
         chain::write(memory, used.wrapping_add(ELEMENTS + slot * USED_ELEMENT), &element.to_le_bytes())?;
         self.next_used = self.next_used.wrapping_add(1);

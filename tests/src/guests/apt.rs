@@ -51,6 +51,14 @@ impl Apt {
     /// # Errors
     /// The archive has no such package or does not answer, or the package has no such file.
     pub fn unpack(&self, package: &str, pattern: &str, directory: &Path) -> Result<()> {
+        self.unpack_all(package, &[pattern], directory)
+    }
+
+    /// As [`Apt::unpack`], for several patterns, each of which must match something.
+    ///
+    /// # Errors
+    /// As for [`Apt::unpack`].
+    pub fn unpack_all(&self, package: &str, patterns: &[&str], directory: &Path) -> Result<()> {
         let scratch = tempfile::tempdir_in(directory)?;
         let mut download = self.command("apt-get");
         self.explain(run(download.args(["download", "-q", package]).current_dir(scratch.path())))?;
@@ -67,9 +75,9 @@ impl Apt {
             .context("starting dpkg-deb")?;
         let stream = data.stdout.take().context("dpkg-deb without standard output")?;
         let mut tar = Command::new("tar");
-        let unpacked = run(tar.args(["-x", "--wildcards", "-C"]).arg(directory).arg(pattern).stdin(stream));
+        let unpacked = run(tar.args(["-x", "--wildcards", "-C"]).arg(directory).args(patterns).stdin(stream));
         let status = data.wait()?;
-        unpacked.with_context(|| format!("unpacking {pattern} of {}", file.display()))?;
+        unpacked.with_context(|| format!("unpacking {patterns:?} of {}", file.display()))?;
         if !status.success() {
             bail!("dpkg-deb --fsys-tarfile {}: {status}", file.display());
         }

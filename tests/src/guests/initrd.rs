@@ -67,15 +67,28 @@ impl Archive {
 /// # Errors
 /// busybox cannot be had.
 pub fn with_init(arch: Arch, init: &str) -> Result<Vec<u8>> {
+    with_modules(arch, &[], init)
+}
+
+/// As [`with_init`], with kernel modules that are loaded in their order before `init` runs.
+///
+/// # Errors
+/// busybox cannot be had.
+pub fn with_modules(arch: Arch, modules: &[(String, Vec<u8>)], init: &str) -> Result<Vec<u8>> {
     let busybox = busybox(arch)?;
     let program = fs::read(&busybox).with_context(|| format!("reading {}", busybox.display()))?;
     let mut archive = Archive::default();
-    for directory in ["bin", "dev", "proc", "sys", "tmp"] {
+    for directory in ["bin", "dev", "proc", "sys", "tmp", "modules"] {
         archive.directory(directory);
     }
     archive.character_device("dev/console", 5, 1);
     archive.file("bin/busybox", 0o755, &program);
-    archive.file("init", 0o755, format!("{PROLOGUE}{init}").as_bytes());
+    let mut loading = String::new();
+    for (name, bytes) in modules {
+        archive.file(&format!("modules/{name}.ko"), 0o644, bytes);
+        loading += &format!("insmod /modules/{name}.ko || echo @no-module {name}\n");
+    }
+    archive.file("init", 0o755, format!("{PROLOGUE}{loading}{init}").as_bytes());
     Ok(archive.finish())
 }
 

@@ -102,6 +102,60 @@ pub fn kernel_version(flavour: Kernel) -> Result<String> {
     Ok(fs::read_to_string(image.with_file_name("version"))?)
 }
 
+/// Modules of a kernel, in the order in which they can be loaded: name and bytes of each.
+///
+/// # Errors
+/// They are not cached and the archive cannot be asked, or there is no such module.
+pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
+    let version = kernel_version(flavour)?;
+    let entry = cache::entry(&format!("modules-{}-{}", flavour.name(), MODULES.len()), |directory| {
+        let patterns: Vec<String> = MODULES.iter().map(|name| format!("./lib/modules/*/{name}.ko")).collect();
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        let apt = Apt::open(flavour.arch())?;
+        apt.unpack_all(&format!("linux-image-{version}"), &patterns, directory)?;
+        flatten(&directory.join("lib"), directory)?;
+        fs::remove_dir_all(directory.join("lib"))?;
+        Ok(())
+    })?;
+    let read = |name: &&str| {
+        let file = entry.join(format!("{name}.ko"));
+        let bytes = fs::read(&file).with_context(|| format!("reading the module {}", file.display()))?;
+        Ok(((*name).to_owned(), bytes))
+    };
+    MODULES.iter().filter(|name| names.contains(name)).map(read).collect()
+}
+
+/// The modules that [`modules`] has, each after those it needs.
+const MODULES: &[&str] = &[
+    "virtio_ring",
+    "virtio",
+    "virtio_pci_legacy_dev",
+    "virtio_pci_modern_dev",
+    "virtio_pci",
+    "virtio_mmio",
+    "virtio_blk",
+    "virtio-rng",
+    "failover",
+    "net_failover",
+    "virtio_net",
+    "virtio_console",
+    "evdev",
+    "virtio_input",
+];
+
+/// Moves every file below `from` to `to`.
+fn flatten(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            flatten(&path, to)?;
+        } else if let Some(name) = path.file_name() {
+            fs::rename(&path, to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
 /// The statically linked busybox.
 ///
 /// # Errors

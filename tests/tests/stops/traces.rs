@@ -58,7 +58,10 @@ fn what_a_trace_rules_out_has_not_been_hit() {
                     assert!(machine.may_hit(&trace, &one), "{}: {hit:x?} of {stops:x?}", payload.name);
                 }
                 found += hits.len();
-                let each = stops.watchpoints.iter().map(|watch| Stops { watchpoints: vec![*watch], ..Stops::default() });
+                let each = stops
+                    .watchpoints
+                    .iter()
+                    .map(|watch| Stops { watchpoints: vec![*watch], ..Stops::default() });
                 ruled_out += each.filter(|one| !machine.may_hit(&trace, one)).count();
                 if luck.once_in(5) {
                     saved = Some(machine.save());

@@ -2,12 +2,14 @@
 
 use super::disks::{DiskArg, cdrom, disk};
 use super::values::{Every, Module, every, module, position, timeout};
+use super::virtio::{NetArg, VirtioArg, net};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rrvmm::explore::parse_range;
 use rrvmm::gdb::GdbAddress;
 use rrvmm::host::{ConsoleSpec, PaceChoice};
 use rrvmm::memory::{MIN_RAM, parse_size};
+use rrvmm::session::{MOST_CONSOLE_PORTS, MOST_NICS};
 use rrvmm_replay::Position;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -109,6 +111,19 @@ pub(super) struct MachineArgs {
     /// CD-ROM drive with the disc of this image; if=ahci as for --disk (may be repeated)
     #[arg(long = "cdrom", value_name = "FILE", value_parser = cdrom)]
     pub cdroms: Vec<DiskArg>,
+    /// Network card and its other end: user (the host's network, through passt), unix=PATH or tap=NAME, with
+    /// ,model=e1000 or ,model=ne2000 for another card than virtio; none for no card (may be repeated)
+    #[arg(long = "net", value_name = "NETWORK[,model=CARD]", value_parser = net)]
+    pub nets: Vec<Option<NetArg>>,
+    /// Virtio devices beside disks and network cards
+    #[arg(long, value_enum, value_name = "DEVICE[,DEVICE...]", value_delimiter = ',')]
+    pub virtio: Vec<VirtioArg>,
+    /// As --virtio, with registers in memory instead of on the PCI bus
+    #[arg(long, value_enum, value_name = "DEVICE[,DEVICE...]", value_delimiter = ',')]
+    pub virtio_mmio: Vec<VirtioArg>,
+    /// Port of a virtio console (hvc0, hvc1, ...), as for --serial (may be repeated)
+    #[arg(long = "virtio-console", value_name = "CONSOLE")]
+    pub virtio_consoles: Vec<ConsoleSpec>,
     /// Number of processors
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub cpus: u8,
@@ -447,7 +462,29 @@ impl MachineArgs {
             self.memory
         );
         self.engine.check()?;
-        consoles(&self.serial, &self.debugcon).map(|_| ())
+        ensure!(
+            self.networks().len() <= MOST_NICS,
+            "--net is given {} times; there can be {MOST_NICS} network cards",
+            self.nets.len()
+        );
+        self.consoles().map(|_| ())
+    }
+
+    /// The networks that cards are connected to, in order.
+    pub(super) fn networks(&self) -> Vec<NetArg> {
+        self.nets.iter().flatten().cloned().collect()
+    }
+
+    /// All consoles, by number: COM1, COM2, the debug console, and the ports of the virtio console.
+    pub(super) fn consoles(&self) -> anyhow::Result<Vec<ConsoleSpec>> {
+        ensure!(
+            self.virtio_consoles.len() <= MOST_CONSOLE_PORTS,
+            "--virtio-console is given {} times; there can be {MOST_CONSOLE_PORTS}",
+            self.virtio_consoles.len()
+        );
+        let mut consoles = consoles(&self.serial, &self.debugcon)?;
+        consoles.extend(self.virtio_consoles.iter().cloned());
+        Ok(consoles)
     }
 }
 

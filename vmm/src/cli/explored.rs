@@ -185,7 +185,7 @@ pub(super) fn work(mut desk: Desk, mut host: ReplayConsoles<impl FnMut(Position)
     let served = desk.serve(|outputs| -> Result<(), HostError> {
         host.show(outputs)?;
         // What is still in a buffer.
-        host.poll([false; 2]).map(|_| ())
+        host.poll(rrvmm::session::FullPorts::default()).map(|_| ())
     });
     let finished = host.finish();
     tell_trouble(desk.explorer().take_trouble());

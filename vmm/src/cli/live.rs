@@ -1,14 +1,14 @@
 //! `rrvmm run`, `rrvmm record` and `rrvmm replay --live`: a machine with the host's consoles.
 
-use super::args::{MachineArgs, RecordArgs, ReplayArgs, RunArgs, check_output, consoles};
+use super::args::{MachineArgs, PaceArg, RecordArgs, ReplayArgs, RunArgs, check_output};
 use super::disks::OpenDisks;
 use super::output::grouped;
 use super::values::Every;
-use super::{boot, open_journal, report, tell_trouble};
+use super::{boot, open_journal, report, tell_trouble, virtio};
 use anyhow::Context;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
-use rrvmm::host::{ConsoleSpec, Deadline, HostError, Live, PaceChoice, Signals, Stopwatch, wall_clock};
+use rrvmm::host::{ConsoleSpec, Deadline, HostError, Live, Pace, PaceChoice, Signals, Stopwatch, wall_clock};
 use rrvmm::machine::{BuildError, PcMachine};
 use rrvmm::monitor::{self, Attendance, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
@@ -159,7 +159,11 @@ impl LiveSession {
         let display = DisplayConfig { rom_bytes, ..DisplayConfig::pci() };
         let all: Vec<_> = args.disks.iter().chain(&args.cdroms).cloned().collect();
         let disks = OpenDisks::open(&all, embed.unwrap_or(true))?;
-        let devices = disks.devices()?;
+        let mut devices = disks.devices()?;
+        let networks = args.networks();
+        devices.extend(virtio::nics(&networks));
+        devices.extend(virtio::devices(&args.virtio, &args.virtio_consoles)?);
+        devices.extend(virtio::in_memory(&args.virtio_mmio)?);
         let board = PcConfig::new(args.memory, source.bios.is_some());
         let pc = PcConfig { cpus: args.cpus, devices, display, ..board };
         let setup = Setup { pc, source, disks: disks.infos.clone() };
@@ -170,9 +174,15 @@ impl LiveSession {
         }
         let monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
         let signals = Signals::watch()?;
-        let specs = consoles(&args.serial, &args.debugcon)?;
-        let live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
-        let pace = PaceChoice::from(args.pace).resolve();
+        let specs = args.consoles()?;
+        let cards = virtio::cards(&networks)?;
+        let mut live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
+        live.attach(cards);
+        let pace = match args.pace {
+            // A network answers in the host's time; a guest whose time runs ahead would give up on it.
+            PaceArg::Auto if !networks.is_empty() => Pace::Host,
+            pace => PaceChoice::from(pace).resolve(),
+        };
         let options = Options { until: args.engine.until, timeout: args.timeout, pace };
         let wall_clock = wall_clock();
         Ok(Self {

@@ -20,6 +20,7 @@ mod screenshot;
 mod status;
 mod values;
 mod verify;
+mod virtio;
 
 use anyhow::Context;
 use args::{Cli, Command};

@@ -68,6 +68,9 @@ impl Machine for Tampered {
     fn full_ports(&self) -> FullPorts {
         self.machine.full_ports()
     }
+    fn first_reads(&mut self) -> Option<Box<dyn crate::disk::FirstReads>> {
+        self.machine.first_reads()
+    }
     fn describe_cpus(&self) -> String {
         self.machine.describe_cpus()
     }

@@ -67,6 +67,46 @@ pub enum HostError {
     /// Waiting for input failed.
     #[error("waiting for the host failed")]
     Wait(#[source] io::Error),
+    /// No randomness.
+    #[error("the host gives no random bytes from /dev/urandom")]
+    Random(#[source] io::Error),
+    /// The host refuses what a network needs.
+    #[error("the host gives no network")]
+    Network(#[source] io::Error),
+    /// Nobody is at the other end of a network.
+    #[error("cannot connect to the socket {path}; start what is to listen there first, or use --net user")]
+    Connect {
+        /// Path of the socket.
+        path: PathBuf,
+        /// What the host said.
+        #[source]
+        source: io::Error,
+    },
+    /// passt cannot be started.
+    #[error(
+        "passt cannot be started; install it (Debian's package passt), or use --net unix=PATH or --net tap=NAME"
+    )]
+    NoPasst(#[source] io::Error),
+    /// passt has ended, or does not listen.
+    #[error("passt does not work; it said: {said:?}")]
+    PasstFailed {
+        /// Its last words.
+        said: String,
+        /// What the host said.
+        #[source]
+        source: io::Error,
+    },
+    /// No tap interface.
+    #[error(
+        "cannot attach to the tap interface {name}; it needs to be made for this user first: ip tuntap add {name} mode tap user $USER"
+    )]
+    Tap {
+        /// Name of the interface.
+        name: String,
+        /// What the host said.
+        #[source]
+        source: io::Error,
+    },
     /// Signals cannot be caught.
     #[error("signals cannot be caught")]
     Signals(#[source] io::Error),

@@ -6,7 +6,7 @@ use super::pty::Pty;
 use super::sink::{FileSink, NullSink, Sink};
 use super::terminal::RawTerminal;
 use super::unix::UnixConsole;
-use super::{ConsoleSpec, Deadline, HostError, Signals, StopSignal};
+use super::{Card, ConsoleSpec, Deadline, HostError, Signals, StopSignal};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -27,6 +27,13 @@ pub enum HostEvent {
         /// The bytes, escape keys already taken out.
         bytes: Vec<u8>,
     },
+    /// A frame arrived from a network.
+    Frame {
+        /// Number of the network card.
+        nic: u8,
+        /// The frame.
+        bytes: Vec<u8>,
+    },
     /// The user pressed Ctrl-A X.
     Quit,
     /// A signal asks for the end.
@@ -39,6 +46,7 @@ pub enum HostEvent {
 pub struct Live {
     outputs: Outputs,
     sources: Vec<(u8, ConsoleSpec, Source)>,
+    cards: Vec<Card>,
     /// Bit by console: it has input enough.
     held: u8,
     signals: Signals,
@@ -109,7 +117,17 @@ impl Live {
             outputs.add(spec.clone(), sink);
             sources.extend(source.map(|source| (number as u8, spec.clone(), source)));
         }
-        Ok(Self { outputs, sources, held: 0, signals: signals.clone(), stop_seen: false })
+        Ok(Self { outputs, sources, cards: Vec::new(), held: 0, signals: signals.clone(), stop_seen: false })
+    }
+
+    /// Adds the host's ends of network cards.
+    pub fn attach(&mut self, cards: Vec<Card>) {
+        self.cards.extend(cards);
+    }
+
+    /// The host's ends of network cards.
+    pub fn cards(&mut self) -> &mut [Card] {
+        &mut self.cards
     }
 
     /// The output side.
@@ -126,7 +144,7 @@ impl Live {
     /// Whether input may still come. When the guest waits and this is false, it waits for ever.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        !self.sources.is_empty()
+        !self.sources.is_empty() || !self.cards.is_empty()
     }
 
     /// Ends the session's consoles: restores the terminal and writes the rest of the output.
@@ -175,6 +193,9 @@ impl Live {
         {
             owned.push((source.wait_fd().map_err(HostError::Wait)?, PollFlags::IN));
         }
+        for card in &self.cards {
+            owned.extend(card.wait_fd().map_err(HostError::Wait)?);
+        }
         let mut failed = None;
         self.outputs.for_each_blocked(|fd| match fd.try_clone_to_owned() {
             Ok(fd) => owned.push((fd, PollFlags::OUT)),
@@ -214,6 +235,10 @@ impl Live {
         }
         for index in ended.into_iter().rev() {
             self.sources.remove(index);
+        }
+        for card in &mut self.cards {
+            let nic = card.number();
+            events.extend(card.receive().into_iter().map(|bytes| HostEvent::Frame { nic, bytes }));
         }
         if !self.stop_seen {
             let stop = self.signals.stop_requested().map(HostEvent::Stop);

@@ -2,11 +2,14 @@
 
 use super::{PcMachine, describe};
 use crate::session::{FullPorts, Machine};
-use rrvmm_devices::Output;
+use rrvmm_devices::{Output, virtio::Backlog};
 use rrvmm_replay::seam::FirstReads;
 
 /// Bytes at a serial port for which the guest has work enough: a few hundred milliseconds at 115200 baud.
 const ENOUGH_INPUT: usize = 4096;
+
+/// Bytes of frames at a network card that its driver has no buffers for: more would be lost in the end.
+const ENOUGH_FRAMES: usize = 64 << 10;
 
 impl Machine for PcMachine {
     fn take_outputs(&mut self, outputs: &mut Vec<Output>) {
@@ -14,8 +17,14 @@ impl Machine for PcMachine {
     }
 
     fn full_ports(&self) -> FullPorts {
-        let is_full = |port| self.board.serial_backlog(port) >= ENOUGH_INPUT;
-        [is_full(0), is_full(1)]
+        let serial = |port: usize| self.board.serial_backlog(port as u8) >= ENOUGH_INPUT;
+        let console = |port: usize| self.board.backlog(Backlog::Console(port as u8)) >= ENOUGH_INPUT;
+        let nic = |nic: usize| self.board.backlog(Backlog::Nic(nic as u8)) >= ENOUGH_FRAMES;
+        FullPorts {
+            serial: std::array::from_fn(serial),
+            consoles: std::array::from_fn(console),
+            nics: std::array::from_fn(nic),
+        }
     }
 
     fn first_reads(&mut self) -> Option<Box<dyn FirstReads>> {

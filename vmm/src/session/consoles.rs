@@ -14,6 +14,9 @@ use crate::host::{HostError, HostEvent, Live, Outputs, Signals, Stopwatch};
 /// Console that shows the bytes of the debug console port; the serial ports are 0 and 1.
 const DEBUG_CONSOLE: u8 = 2;
 
+/// Number of the console that is port 0 of the virtio consoles.
+const FIRST_PORT: u8 = 3;
+
 /// Consoles that the guest reads and writes.
 pub struct LiveConsoles {
     live: Live,
@@ -45,17 +48,25 @@ impl Host for LiveConsoles {
     }
 
     fn poll(&mut self, full: FullPorts) -> Result<Polled<Input>, HostError> {
-        for (port, full) in (0..).zip(full) {
-            self.live.hold_back(port, full);
+        let consoles = (FIRST_PORT..).zip(full.consoles);
+        for (console, full) in (0..).zip(full.serial).chain(consoles) {
+            self.live.hold_back(console, full);
+        }
+        for card in self.live.cards() {
+            card.hold_back(full.nics.get(usize::from(card.number())).copied().unwrap_or(false));
         }
         if self.waiting.is_empty() {
             self.waiting.extend(self.live.poll()?);
         }
         Ok(match self.waiting.pop_front() {
             None => Polled::Nothing,
+            Some(HostEvent::Typed { console, bytes }) if console >= FIRST_PORT => {
+                Polled::Input(Input::Console { port: console - FIRST_PORT, bytes })
+            }
             Some(HostEvent::Typed { console, bytes }) => {
                 Polled::Input(Input::Serial { port: console, bytes })
             }
+            Some(HostEvent::Frame { nic, bytes }) => Polled::Input(Input::Frame { nic, bytes }),
             Some(HostEvent::Quit | HostEvent::OutputClosed) => Polled::Stop(EndReason::Quit),
             Some(HostEvent::Stop(_)) => Polled::Stop(EndReason::Signal),
         })
@@ -73,6 +84,13 @@ impl Host for LiveConsoles {
     }
 
     fn show(&mut self, outputs: &[Output]) -> Result<(), HostError> {
+        for output in outputs {
+            if let Output::Frame { nic, bytes } = output
+                && let Some(card) = self.live.cards().iter_mut().find(|card| card.number() == *nic)
+            {
+                card.send(bytes);
+            }
+        }
         write(self.live.outputs(), outputs)
     }
 
@@ -143,19 +161,19 @@ impl<P: FnMut(Position)> Host for ReplayConsoles<P> {
 fn write(consoles: &mut Outputs, outputs: &[Output]) -> Result<(), HostError> {
     let mut run: (u8, Vec<u8>) = (0, Vec::new());
     for output in outputs {
-        let (console, byte) = match output {
-            Output::Serial { port, byte } => (*port, *byte),
-            Output::DebugConsole(byte) => (DEBUG_CONSOLE, *byte),
+        let (console, bytes) = match output {
+            Output::Serial { port, byte } => (*port, std::slice::from_ref(byte)),
+            Output::DebugConsole(byte) => (DEBUG_CONSOLE, std::slice::from_ref(byte)),
+            Output::Console { port, bytes } => (FIRST_PORT.saturating_add(*port), &bytes[..]),
             // What these mean for the run, the machine says by ending it.
             Output::DebugExit { .. } | Output::PowerOff | Output::Reset => continue,
-            // These are for the network, and for consoles of other kinds.
-            Output::Frame { .. } | Output::Console { .. } => continue,
+            Output::Frame { .. } => continue,
         };
         if console != run.0 {
             consoles.write(run.0, &run.1)?;
             run = (console, Vec::new());
         }
-        run.1.push(byte);
+        run.1.extend_from_slice(bytes);
     }
     consoles.write(run.0, &run.1)
 }

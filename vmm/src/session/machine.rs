@@ -2,15 +2,29 @@ use rrvmm_devices::{Input, Output};
 use rrvmm_replay::Steppable;
 use rrvmm_replay::seam::FirstReads;
 
-/// By number of the serial port: whether it has enough input waiting.
-pub type FullPorts = [bool; 2];
+/// Most ports of virtio consoles that the host can serve.
+pub const MOST_CONSOLE_PORTS: usize = 5;
+
+/// Most network cards that the host can serve.
+pub const MOST_NICS: usize = 4;
+
+/// What has enough input waiting, by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FullPorts {
+    /// Serial ports.
+    pub serial: [bool; 2],
+    /// Ports of virtio consoles.
+    pub consoles: [bool; MOST_CONSOLE_PORTS],
+    /// Network cards.
+    pub nics: [bool; MOST_NICS],
+}
 
 /// A machine that a session can run: it can be stepped, and it says what its guest sends out.
 pub trait Machine: Steppable<Input = Input> {
     /// Moves what the machine has sent out since the last call to the end of `outputs`. No part of the state.
     fn take_outputs(&mut self, outputs: &mut Vec<Output>);
 
-    /// Which serial ports have input waiting that the guest has yet to read, so much that more should stay outside.
+    /// Which ports have input waiting that the guest has yet to read, so much that more should stay outside.
     fn full_ports(&self) -> FullPorts;
 
     /// What a recording of the run has to keep of its disks, if there are any: once.

@@ -31,7 +31,7 @@ pub use events::{Detail, Event, events, some_events};
 pub use host::{Host, Nobody, Polled};
 pub use info::Info;
 pub use live::{Past, Start, record, record_from, run, run_from};
-pub use machine::{FullPorts, Machine};
+pub use machine::{FullPorts, MOST_CONSOLE_PORTS, MOST_NICS, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_with, verify};
 pub use setup::{MachineConfig, Setup};

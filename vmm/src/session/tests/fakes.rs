@@ -24,6 +24,7 @@ pub(super) fn setup() -> Setup {
             cmdline: "quiet".into(),
             bios: None,
             modules: vec![Module { bytes: vec![9], cmdline: "m".into() }],
+            vga_bios: None,
         },
         disks: Vec::new(),
     }

@@ -1,0 +1,144 @@
+//! The host's end of a network card.
+//!
+//! What arrives is an input of the machine; what the guest sends goes out and is nobody's state. A network that goes away
+//! in the middle of a run is said once, and the run goes on without it.
+
+mod passt;
+mod spec;
+mod stream;
+mod tap;
+
+pub use spec::{NetSpec, ParseNetError};
+
+use super::HostError;
+use crate::tell;
+use passt::Passt;
+use rustix::event::PollFlags;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use stream::Stream;
+use tap::Tap;
+
+/// Longest frame: what 65535 bytes of IP need, with a VLAN tag.
+const LONGEST_FRAME: usize = 65535 + 18;
+/// Most frames taken from a network at once.
+const MOST_FRAMES: usize = 256;
+
+/// Where frames go and come from.
+enum Wire {
+    /// A stream socket.
+    Stream {
+        stream: Stream,
+        /// Ends when this goes.
+        _behind: Option<Passt>,
+    },
+    Tap(Tap),
+}
+
+/// The host's end of one network card.
+pub struct Card {
+    number: u8,
+    spec: NetSpec,
+    /// None once the network has gone.
+    wire: Option<Wire>,
+    /// Bytes have enough waiting in the guest: more stay outside.
+    held: bool,
+}
+
+impl Card {
+    /// Opens the network for card `number`.
+    ///
+    /// # Errors
+    /// [`HostError`] says what is missing.
+    pub fn open(number: u8, spec: &NetSpec) -> Result<Self, HostError> {
+        let wire = match spec {
+            NetSpec::User => {
+                let (passt, stream) = Passt::start()?;
+                Wire::Stream { stream: Stream::new(stream)?, _behind: Some(passt) }
+            }
+            NetSpec::Unix(path) => Wire::Stream { stream: Stream::connect(path)?, _behind: None },
+            NetSpec::Tap(name) => Wire::Tap(Tap::open(name)?),
+        };
+        Ok(Self { number, spec: spec.clone(), wire: Some(wire), held: false })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// Leaves what comes outside, or no longer.
+    pub fn hold_back(&mut self, hold: bool) {
+        self.held = hold;
+    }
+
+    /// Sends a frame. One for which there is no room is lost, as on any network.
+    pub fn send(&mut self, frame: &[u8]) {
+        let sent = match &mut self.wire {
+            Some(Wire::Stream { stream, .. }) => stream.send(frame),
+            Some(Wire::Tap(tap)) => tap.send(frame),
+            None => Ok(()),
+        };
+        self.check(sent);
+    }
+
+    /// The frames that have arrived, without waiting; goes on with sending.
+    pub fn receive(&mut self) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        let flushed = match &mut self.wire {
+            Some(Wire::Stream { stream, .. }) => stream.flush(),
+            Some(Wire::Tap(_)) | None => Ok(()),
+        };
+        self.check(flushed);
+        while !self.held && frames.len() < MOST_FRAMES {
+            let received = match &mut self.wire {
+                Some(Wire::Stream { stream, .. }) => stream.receive(),
+                Some(Wire::Tap(tap)) => tap.receive(),
+                None => Ok(None),
+            };
+            match received {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => {
+                    self.check(Err(error));
+                    break;
+                }
+            }
+        }
+        frames
+    }
+
+    /// What to wait for until there is something to do.
+    ///
+    /// # Errors
+    /// The host is out of file descriptors.
+    pub fn wait_fd(&self) -> io::Result<Option<(OwnedFd, PollFlags)>> {
+        let mut flags = if self.held { PollFlags::empty() } else { PollFlags::IN };
+        let fd: BorrowedFd<'_> = match &self.wire {
+            Some(Wire::Stream { stream, .. }) => {
+                if stream.has_more() {
+                    flags |= PollFlags::OUT;
+                }
+                stream.fd()
+            }
+            Some(Wire::Tap(tap)) => tap.fd(),
+            None => return Ok(None),
+        };
+        if flags.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((fd.try_clone_to_owned()?, flags)))
+    }
+
+    fn check(&mut self, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.wire = None;
+            tell!(
+                "rrvmm: the network of card {} ({}) is gone: {error}; the run goes on without it",
+                self.number,
+                self.spec
+            );
+        }
+    }
+}
