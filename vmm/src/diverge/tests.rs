@@ -68,7 +68,7 @@ impl Machine for Tampered {
     fn full_ports(&self) -> FullPorts {
         self.machine.full_ports()
     }
-    fn first_reads(&mut self) -> Option<Box<dyn crate::disk::FirstReads>> {
+    fn first_reads(&mut self) -> Option<Box<dyn rrvmm_replay::seam::FirstReads>> {
         self.machine.first_reads()
     }
     fn describe_cpus(&self) -> String {
