@@ -7,6 +7,7 @@ use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rrvmm::explore::parse_range;
 use rrvmm::gdb::GdbAddress;
+use rrvmm::host::vnc::DisplaySpec;
 use rrvmm::host::{ConsoleSpec, PaceChoice};
 use rrvmm::memory::{MIN_RAM, parse_size};
 use rrvmm::session::{MOST_CONSOLE_PORTS, MOST_NICS};
@@ -133,6 +134,10 @@ pub(super) struct MachineArgs {
     /// Console of COM1, given a second time of COM2: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+    /// Where the screen is shown: none, or vnc=[ADDRESS:]PORT[,password=TEXT|,password-file=FILE]; without an address for this
+    /// host only
+    #[arg(long, value_name = "DISPLAY", default_value = "none")]
+    pub display: DisplaySpec,
     /// Where the debug console (ports 0xE9 and 0x402) goes, as for --serial
     #[arg(long, value_name = "CONSOLE", default_value = "null")]
     pub debugcon: ConsoleSpec,
@@ -195,6 +200,10 @@ pub(super) struct ReplayArgs {
     /// Live, end after this long on the host, for example 60s, 5m or 500ms
     #[arg(long, value_name = "TIME", value_parser = timeout)]
     pub timeout: Option<Duration>,
+    /// Where the screen is shown, to look at only unless live: none, or vnc=[ADDRESS:]PORT[,password=TEXT|,password-file=FILE]; without an address for this
+    /// host only
+    #[arg(long, value_name = "DISPLAY", default_value = "none")]
+    pub display: DisplaySpec,
     /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH; live, also
     /// where its input comes from [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]

@@ -4,7 +4,7 @@ use super::args::{Engine, ReplayArgs, check_output};
 use super::disks::images;
 use super::live::{NewRecording, Parting, go_live};
 use super::values::Every;
-use super::{open_recording, status, tell_trouble};
+use super::{display, open_recording, status, tell_trouble};
 use anyhow::Context;
 use rrvmm::checkpoints::directory_of;
 use rrvmm::disk::Image;
@@ -40,7 +40,11 @@ pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let mut gdb = args.gdb.as_ref().map(gdb::Bound::new).transpose()?;
     let mut monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
     let end = explorer.place().end.position;
+    let vnc = display::open(&args.display)?;
     let (desk, handle) = Desk::new(explorer);
+    if let Some(vnc) = &vnc {
+        display::show(vnc, handle.clone());
+    }
     if let Some(gdb) = &mut gdb {
         if gdb.address().is_exposed() {
             tell!(
@@ -68,7 +72,7 @@ pub(super) fn serve(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let desk = work(desk, ReplayConsoles::new(outputs, signals.clone(), |_| {}))?;
     if let Some(wish) = exit.take() {
         drop(gdb);
-        let parting = Parting { args, specs, signals, recording: wish.recording, monitor, again: true };
+        let parting = Parting { args, specs, signals, recording: wish.recording, monitor, vnc, again: true };
         return go_live(desk.into_explorer(), parting, || {
             // Whoever asked may have lost patience.
             let _ = wish.done.send(());
@@ -102,7 +106,9 @@ pub(super) fn live(args: &ReplayArgs, specs: &[ConsoleSpec]) -> anyhow::Result<E
     let monitor = args.monitor.as_deref().map(monitor::Bound::new).transpose()?;
     let create = |path: &PathBuf| NewRecording::create(path, args.force, every);
     let recording = args.output.as_ref().map(create).transpose()?;
-    let parting = Parting { args, specs, signals: Signals::watch()?, recording, monitor, again: false };
+    let vnc = display::open(&args.display)?;
+    let signals = Signals::watch()?;
+    let parting = Parting { args, specs, signals, recording, monitor, vnc, again: false };
     go_live(explorer, parting, || ())
 }
 

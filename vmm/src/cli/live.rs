@@ -4,13 +4,17 @@ use super::args::{MachineArgs, PaceArg, RecordArgs, ReplayArgs, RunArgs, check_o
 use super::disks::OpenDisks;
 use super::output::grouped;
 use super::values::Every;
-use super::{boot, open_journal, report, tell_trouble, virtio};
+use super::{boot, display, open_journal, report, tell_trouble, virtio};
 use anyhow::Context;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
-use rrvmm::host::{ConsoleSpec, Deadline, HostError, Live, Pace, PaceChoice, Signals, Stopwatch, wall_clock};
-use rrvmm::machine::{BuildError, PcMachine};
-use rrvmm::monitor::{self, Attendance, Attending};
+use rrvmm::host::vnc::VncServer;
+use rrvmm::host::{
+    ConsoleSpec, Deadline, HostError, InputSender, Live, Pace, PaceChoice, Signals, Stopwatch, inputs,
+    wall_clock,
+};
+use rrvmm::machine::{BuildError, Onlooker, PcMachine};
+use rrvmm::monitor::{self, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
 use rrvmm_devices::{PcConfig, pc::DisplayConfig};
 use rrvmm_replay::{Position, Steppable as _, timeline::Shelf};
@@ -41,6 +45,7 @@ pub(super) struct Parting<'a> {
     /// Where it is recorded, if it is.
     pub recording: Option<NewRecording>,
     pub monitor: Option<monitor::Bound>,
+    pub vnc: Option<VncServer>,
     /// Whether the consoles have had output of the recording before.
     pub again: bool,
 }
@@ -51,11 +56,12 @@ pub(super) fn go_live(
     parting: Parting<'_>,
     ready: impl FnOnce(),
 ) -> anyhow::Result<ExitCode> {
-    let Parting { args, specs, signals, recording, monitor, again } = parting;
+    let Parting { args, specs, signals, recording, monitor, vnc, again } = parting;
     let here = explorer.position();
     let departure = explorer.depart()?;
     let open: Open = if again { Live::open_again } else { Live::open };
-    let live = open(specs, &signals, Deadline::after(args.timeout))?;
+    let mut live = open(specs, &signals, Deadline::after(args.timeout))?;
+    let inputs = take_inputs(&mut live, monitor.is_some(), vnc.as_ref())?;
     let mut host = LiveConsoles::new(live);
     host.show(&departure.outputs)?;
     let pace = PaceChoice::from(args.pace).resolve();
@@ -75,7 +81,9 @@ pub(super) fn go_live(
         start,
         stats: false,
         monitor,
-        attendance: None,
+        vnc,
+        inputs,
+        attendants: Vec::new(),
     };
     session.attend(recording.as_ref().map(|recording| recording.path.clone()));
     ready();
@@ -145,7 +153,10 @@ struct LiveSession {
     start: Start,
     stats: bool,
     monitor: Option<monitor::Bound>,
-    attendance: Option<Attendance>,
+    vnc: Option<VncServer>,
+    /// The way into the session for the monitor's keys and pointer.
+    inputs: Option<InputSender>,
+    attendants: Vec<Box<dyn Attendant<PcMachine>>>,
 }
 
 impl LiveSession {
@@ -176,8 +187,10 @@ impl LiveSession {
         let signals = Signals::watch()?;
         let specs = args.consoles()?;
         let cards = virtio::cards(&networks)?;
+        let vnc = display::open(&args.display)?;
         let mut live = Live::open(&specs, &signals, Deadline::after(args.timeout))?;
         live.attach(cards);
+        let inputs = take_inputs(&mut live, monitor.is_some(), vnc.as_ref())?;
         let pace = match args.pace {
             // A network answers in the host's time; a guest whose time runs ahead would give up on it.
             PaceArg::Auto if !networks.is_empty() => Pace::Host,
@@ -197,27 +210,35 @@ impl LiveSession {
             start: Start::PowerOn { wall_clock },
             stats: args.stats,
             monitor,
-            attendance: None,
+            vnc,
+            inputs,
+            attendants: Vec::new(),
         })
     }
 
-    /// Shows the session, recorded into `recording` if given, to the clients of its monitor, if it has one.
+    /// Shows the session, recorded into `recording` if given, to the clients of its monitor and of its display, if it has them.
     fn attend(&mut self, recording: Option<PathBuf>) {
-        let Some(monitor) = &mut self.monitor else { return };
-        if self.attendance.is_none() {
+        if !self.attendants.is_empty() {
+            return;
+        }
+        if let (Some(monitor), Some(inputs)) = (&mut self.monitor, &self.inputs) {
+            let position = self.machine.now().position;
             let (attending, attendance) =
-                Attending::new(self.machine.now().position, recording, monitor.events());
+                Attending::new(position, recording, monitor.events(), inputs.clone());
             monitor.serve(Arc::new(attending));
-            self.attendance = Some(attendance);
+            self.attendants.push(Box::new(attendance));
+        }
+        if let Some(vnc) = &self.vnc {
+            self.attendants.push(Box::new(Onlooker(vnc.screen())));
         }
     }
 
     fn run(mut self) -> anyhow::Result<ExitCode> {
         self.attend(None);
-        let aides = Aides { shelf: None, attendant: self.attendance.as_mut().map(as_attendant) };
+        let aides = Aides { shelf: None, attendant: as_attendant(&mut self.attendants) };
         let ran = session::run_from(&mut self.machine, self.start, &mut self.host, &self.options, aides);
         let finished = self.host.finish();
-        drop(self.attendance);
+        drop(self.attendants);
         let outcome = ran?;
         finished?;
         tell_clients(self.monitor.as_ref(), &outcome);
@@ -246,7 +267,7 @@ impl LiveSession {
         let mut shelf = checkpoints.as_ref().map(Checkpoints::shelf);
         let aides = Aides {
             shelf: shelf.as_mut().map(|shelf| shelf as &mut dyn Shelf<_>),
-            attendant: self.attendance.as_mut().map(as_attendant),
+            attendant: as_attendant(&mut self.attendants),
         };
         let recorded = session::record_from(
             &mut self.machine,
@@ -259,7 +280,7 @@ impl LiveSession {
             aides,
         );
         let finished = self.host.finish();
-        drop(self.attendance);
+        drop(self.attendants);
         let trouble = checkpoints.and_then(Checkpoints::finish);
         let (outcome, out) =
             recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&output)))?;
@@ -280,8 +301,28 @@ impl LiveSession {
     }
 }
 
-fn as_attendant(attendance: &mut Attendance) -> &mut dyn Attendant<PcMachine> {
-    attendance
+fn as_attendant(
+    attendants: &mut Vec<Box<dyn Attendant<PcMachine>>>,
+) -> Option<&mut dyn Attendant<PcMachine>> {
+    if attendants.is_empty() { None } else { Some(attendants) }
+}
+
+/// Lets keys and pointer of a monitor and of a display into a session, if it has either.
+fn take_inputs(
+    live: &mut Live,
+    has_monitor: bool,
+    vnc: Option<&VncServer>,
+) -> Result<Option<InputSender>, HostError> {
+    if !has_monitor && vnc.is_none() {
+        return Ok(None);
+    }
+    // A guest that sleeps for good may still be woken by who sits before its screen.
+    let (sender, receiver) = inputs(vnc.is_some()).map_err(HostError::Inputs)?;
+    live.listen(receiver);
+    if let Some(vnc) = vnc {
+        vnc.seat(sender.clone());
+    }
+    Ok(Some(sender))
 }
 
 /// Tells the clients of the monitor, if there is one, how the run ended.

@@ -6,6 +6,7 @@ mod debug;
 mod demo;
 mod diff;
 mod disks;
+mod display;
 mod events;
 mod explored;
 mod info;

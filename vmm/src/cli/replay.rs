@@ -4,11 +4,12 @@ use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::disks::images;
 use super::progress::Progress;
 use super::verify::{in_stretches, tell_end};
-use super::{checkpoints_of, explored, open_recording, report, tell_trouble};
+use super::{checkpoints_of, display, explored, open_recording, report, tell_trouble};
 use anyhow::Context;
+use rrvmm::host::vnc::DisplaySpec;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
-use rrvmm::machine::PcMachine;
-use rrvmm::session::{self, Finish, Options, Outcome, Recording, ReplayConsoles};
+use rrvmm::machine::{Onlooker, PcMachine};
+use rrvmm::session::{self, Aides, Attendant, Finish, Options, Outcome, Recording, ReplayConsoles};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -25,7 +26,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         "--at says where --gdb, --monitor or --live begins; did you mean --until?"
     );
     anyhow::ensure!(args.output.is_none(), "-o records what follows --live; give --live too");
-    let replayed = run_again(&args.session, &specs)?;
+    let replayed = run_again(&args.session, &specs, &args.display)?;
     let end = replayed.end();
     end.tell_unless_usual();
     end.tell_stats(args.session.stats, &replayed.machine);
@@ -42,7 +43,7 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     }
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
     let specs = consoles(serial, &args.session.debugcon)?;
-    let replayed = run_again(&args.session, &specs)?;
+    let replayed = run_again(&args.session, &specs, &DisplaySpec::None)?;
     let end = replayed.end();
     end.tell_unless_usual();
     end.tell_stats(args.session.stats, &replayed.machine);
@@ -69,7 +70,11 @@ impl Replayed {
     }
 }
 
-fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<Replayed> {
+fn run_again(
+    args: &ReplaySessionArgs,
+    specs: &[ConsoleSpec],
+    display: &DisplaySpec,
+) -> anyhow::Result<Replayed> {
     args.check()?;
     let recording = open_recording(&args.recording)?;
     let mut recording =
@@ -80,6 +85,7 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
         machine.measure();
     }
     let signals = Signals::watch()?;
+    let vnc = display::open(display)?;
     let outputs = Outputs::open(specs, &signals, Deadline::default())?;
     let silent = !specs.contains(&ConsoleSpec::Stdio);
     let target = args.engine.until.map_or(total, |until| until.min(total));
@@ -89,7 +95,10 @@ fn run_again(args: &ReplaySessionArgs, specs: &[ConsoleSpec]) -> anyhow::Result<
     let clock = Stopwatch::start();
     let checkpoints = checkpoints_of(&args.recording, &recording, args.checkpoint_every);
     let mut shelf = checkpoints.shelf();
-    let replayed = session::replay_with(&mut machine, recording, &mut host, &options, Some(&mut shelf));
+    let mut onlooker = vnc.as_ref().map(|vnc| Onlooker(vnc.screen()));
+    let attendant = onlooker.as_mut().map(|onlooker| onlooker as &mut dyn Attendant<PcMachine>);
+    let aides = Aides { shelf: Some(&mut shelf), attendant };
+    let replayed = session::replay_aided(&mut machine, recording, &mut host, &options, aides);
     let finished = host.finish();
     progress.finish();
     tell_trouble(checkpoints.finish());

@@ -2,6 +2,7 @@
 
 use super::ConsoleSpec;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Why a host backend does not work.
@@ -67,6 +68,20 @@ pub enum HostError {
     /// Waiting for input failed.
     #[error("waiting for the host failed")]
     Wait(#[source] io::Error),
+    /// VNC clients cannot be served.
+    #[error(
+        "cannot listen for VNC clients on {address}; choose another port with --display vnc=[ADDRESS:]PORT"
+    )]
+    Vnc {
+        /// Where.
+        address: SocketAddr,
+        /// What the host said.
+        #[source]
+        source: io::Error,
+    },
+    /// The way for keys and pointer into a session cannot be made.
+    #[error("the host gives no sockets for keys and pointer")]
+    Inputs(#[source] io::Error),
     /// No randomness.
     #[error("the host gives no random bytes from /dev/urandom")]
     Random(#[source] io::Error),

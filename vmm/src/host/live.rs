@@ -1,12 +1,14 @@
 //! The consoles of a live session, with their input.
 
 use super::escape::{Escape, HELP};
+use super::inputs::InputReceiver;
 use super::output::{Outputs, announce_pty, check_stdio, timespec};
 use super::pty::Pty;
 use super::sink::{FileSink, NullSink, Sink};
 use super::terminal::RawTerminal;
 use super::unix::UnixConsole;
 use super::{Card, ConsoleSpec, Deadline, HostError, Signals, StopSignal};
+use rrvmm_devices::Input;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -36,6 +38,8 @@ pub enum HostEvent {
     },
     /// The user pressed Ctrl-A X.
     Quit,
+    /// A key or the pointer, not from a console.
+    Input(Input),
     /// A signal asks for the end.
     Stop(StopSignal),
     /// The reader of standard output has gone.
@@ -49,6 +53,7 @@ pub struct Live {
     cards: Vec<Card>,
     /// Bit by console: it has input enough.
     held: u8,
+    inputs: Option<InputReceiver>,
     signals: Signals,
     /// The end of the session has been asked for already, and said.
     stop_seen: bool,
@@ -117,7 +122,15 @@ impl Live {
             outputs.add(spec.clone(), sink);
             sources.extend(source.map(|source| (number as u8, spec.clone(), source)));
         }
-        Ok(Self { outputs, sources, cards: Vec::new(), held: 0, signals: signals.clone(), stop_seen: false })
+        Ok(Self {
+            outputs,
+            sources,
+            cards: Vec::new(),
+            held: 0,
+            inputs: None,
+            signals: signals.clone(),
+            stop_seen: false,
+        })
     }
 
     /// Adds the host's ends of network cards.
@@ -128,6 +141,11 @@ impl Live {
     /// The host's ends of network cards.
     pub fn cards(&mut self) -> &mut [Card] {
         &mut self.cards
+    }
+
+    /// Takes inputs from elsewhere too.
+    pub fn listen(&mut self, inputs: InputReceiver) {
+        self.inputs = Some(inputs);
     }
 
     /// The output side.
@@ -144,7 +162,8 @@ impl Live {
     /// Whether input may still come. When the guest waits and this is false, it waits for ever.
     #[must_use]
     pub fn has_input(&self) -> bool {
-        !self.sources.is_empty() || !self.cards.is_empty()
+        let is_awaited = self.inputs.as_ref().is_some_and(InputReceiver::is_awaited);
+        is_awaited || !self.sources.is_empty() || !self.cards.is_empty()
     }
 
     /// Ends the session's consoles: restores the terminal and writes the rest of the output.
@@ -207,6 +226,9 @@ impl Live {
         let mut fds: Vec<PollFd<'_>> =
             owned.iter().map(|(fd, flags)| PollFd::from_borrowed_fd(fd.as_fd(), *flags)).collect();
         fds.push(PollFd::from_borrowed_fd(self.signals.fd(), PollFlags::IN));
+        if let Some(inputs) = &self.inputs {
+            fds.push(PollFd::from_borrowed_fd(inputs.fd(), PollFlags::IN));
+        }
         match poll(&mut fds, timespec(timeout).as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(HostError::Wait(error.into())),
@@ -222,6 +244,9 @@ impl Live {
                     terminal.enter_again();
                 }
             }
+        }
+        if let Some(inputs) = &mut self.inputs {
+            events.extend(inputs.take().into_iter().map(HostEvent::Input));
         }
         let mut ended = Vec::new();
         for (index, (console, spec, source)) in self.sources.iter_mut().enumerate() {

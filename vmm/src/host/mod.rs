@@ -10,6 +10,7 @@
 mod clock;
 mod error;
 mod escape;
+mod inputs;
 mod live;
 mod net;
 mod output;
@@ -21,11 +22,13 @@ mod spec;
 mod stdio;
 mod terminal;
 mod unix;
+pub mod vnc;
 
 pub use clock::{
     Deadline, Pace, PaceChoice, Stopwatch, nanoseconds, thread_time, wall_clock, wall_clock_precise,
 };
 pub use error::HostError;
+pub use inputs::{InputReceiver, InputSender, SessionOver, inputs};
 pub use live::{HostEvent, Live};
 pub use net::{Card, NetSpec, ParseNetError};
 pub use output::Outputs;

@@ -36,6 +36,7 @@ use rrvmm_tcg::{
     stops::{Hit, Stops},
     x86,
 };
+pub use screen::Onlooker;
 use serde::Serialize;
 use snapshot::Memory;
 pub use snapshot::{CoreState, Snapshot};

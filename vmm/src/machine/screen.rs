@@ -2,9 +2,12 @@
 
 use super::PcMachine;
 use crate::accel::Accelerator;
+use crate::host::vnc::Screen;
 use crate::memory::PAGE_SIZE;
+use crate::session::{Attendant, Save, Wish};
 use rrvmm_devices::pc::VIDEO_MEMORY_BASE;
 use rrvmm_devices::vga::{Frame, VideoMemory};
+use std::sync::Arc;
 
 /// The linear frame buffer, among the pages of RAM.
 struct FrameBuffer<'a> {
@@ -27,6 +30,16 @@ impl VideoMemory for FrameBuffer<'_> {
             }
             done += len;
         }
+    }
+}
+
+/// Draws the screen for whoever watches it.
+pub struct Onlooker(pub Arc<Screen>);
+
+impl Attendant<PcMachine> for Onlooker {
+    fn attend(&mut self, machine: &mut PcMachine, _save: Save<'_, PcMachine>) -> Wish {
+        self.0.serve(|| machine.frame());
+        Wish::GoOn
     }
 }
 

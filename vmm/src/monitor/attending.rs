@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rrvmm_devices::Input;
 use rrvmm_devices::vga::Frame;
 use rrvmm_replay::{EndReason, JournalReader, Position, Steppable as _};
 
 use super::events::Events;
 use super::subject::{EventFilter, Mode, Place, Refused, Status, Subject};
 use crate::diverge::Inspect as _;
+use crate::host::InputSender;
 use crate::machine::PcMachine;
 use crate::session::{Attendant, Event, Save, Wish, some_events};
 
@@ -22,6 +24,7 @@ pub struct Attending {
     shared: Arc<Shared>,
     recording: Option<PathBuf>,
     events: Arc<Events>,
+    inputs: InputSender,
 }
 
 /// The monitor in the session, on the machine's thread.
@@ -50,14 +53,19 @@ type Order = Box<dyn FnOnce(&mut PcMachine, Save<'_, PcMachine>) + Send>;
 
 impl Attending {
     /// The two ends of a monitor on a session that runs from `position` on, recorded into the file `recording` if there is
-    /// one.
+    /// one. Keys and pointer reach it through `inputs`.
     #[must_use]
-    pub fn new(position: Position, recording: Option<PathBuf>, events: Arc<Events>) -> (Self, Attendance) {
+    pub fn new(
+        position: Position,
+        recording: Option<PathBuf>,
+        events: Arc<Events>,
+        inputs: InputSender,
+    ) -> (Self, Attendance) {
         let (sender, orders) = channel();
         let state = Mutex::new(State { status: Status::Running, quit: false });
         let shared = Arc::new(Shared { position: AtomicU64::new(position.count()), state });
         let attendance = Attendance { orders, shared: Arc::clone(&shared) };
-        (Self { orders: sender, shared, recording, events }, attendance)
+        (Self { orders: sender, shared, recording, events, inputs }, attendance)
     }
 
     /// Has `work` done on the machine's thread, and waits for what it gives.
@@ -158,6 +166,10 @@ impl Subject for Attending {
             let line = |(name, value): &(String, String)| format!("{name:<12}{value}\n");
             machine.registers().iter().map(line).collect()
         })
+    }
+
+    fn input(&self, input: Input) -> Result<(), Refused> {
+        self.inputs.send(input).map_err(|over| Refused::because(&over))
     }
 
     fn frame(&self) -> Result<Frame, Refused> {

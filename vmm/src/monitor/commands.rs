@@ -6,6 +6,7 @@ use rrvmm_replay::Position;
 use serde_json::{Value, json};
 
 use super::human::{self, Said};
+use super::keys;
 use super::qmp::{self, Arguments, Fault, Request};
 use super::subject::Subject;
 use crate::picture::{Format, UnknownFormat};
@@ -45,6 +46,22 @@ const COMMANDS: &[(&str, Command)] = &[
     }),
     ("replay-delete-break", |subject, _| nothing(subject.stop_at(None)?)),
     ("screendump", screendump),
+    ("send-key", |subject, arguments| {
+        let list = arguments.any("keys");
+        let keys = list.as_ref().and_then(Value::as_array).into_iter().flatten().map(keys::key_value);
+        let keys: Vec<_> = keys.collect::<Result<_, _>>()?;
+        let hold = match arguments.any("hold-time") {
+            None => None,
+            Some(time) => Some(time.as_u64().ok_or_else(|| {
+                Fault::Generic("argument 'hold-time' must be a whole number, not negative".to_owned())
+            })?),
+        };
+        nothing(keys::send(subject, &keys, hold)?)
+    }),
+    ("input-send-event", |subject, arguments| {
+        let inputs = keys::events(&arguments.any("events").unwrap_or_default())?;
+        nothing(inputs.into_iter().try_for_each(|input| subject.input(input))?)
+    }),
     ("human-monitor-command", human_monitor_command),
     ("rrvmm-live", |subject, arguments| {
         let output = match arguments.any("filename") {
@@ -76,6 +93,8 @@ fn known_arguments(command: &str) -> &'static [&'static str] {
     match command {
         NEGOTIATE => &["enable"],
         "replay-seek" | "replay-break" => &["icount"],
+        "send-key" => &["keys", "hold-time"],
+        "input-send-event" => &["events", "device", "head"],
         "screendump" => &["filename", "device", "head", "format"],
         "human-monitor-command" => &["command-line", "cpu-index"],
         "rrvmm-live" => &["filename"],

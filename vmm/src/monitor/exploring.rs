@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rrvmm_devices::Input;
 use rrvmm_devices::vga::Frame;
 use rrvmm_replay::Position;
 use rrvmm_tcg::stops::Stops;
@@ -239,6 +240,12 @@ impl Subject for Exploring {
 
     fn registers(&self) -> Result<String, Refused> {
         self.command("registers")
+    }
+
+    fn input(&self, _input: Input) -> Result<(), Refused> {
+        Err(Refused(
+            "this is a replay, which no key and no pointer of this host reaches; `live` goes on from here with them".to_owned(),
+        ))
     }
 
     fn frame(&self) -> Result<Frame, Refused> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rrvmm_replay::Position;
 
+use super::keys;
 use super::subject::{EventFilter, Mode, Place, Refused, Subject};
 use crate::explore::parse_position;
 use crate::picture::{self, Format, UnknownFormat};
@@ -23,6 +24,10 @@ stop, cont                  stop the machine, let it run on
 info registers|status|replay
 screendump [-f png|ppm] FILE
                             a picture of the screen; PPM unless the name ends in .png
+sendkey KEY[-KEY...] [MILLISECONDS]
+                            press keys together, named as in QEMU: sendkey ctrl-alt-f1
+mouse_move DX DY [DZ]       move the mouse by pixels, turn its wheel
+mouse_button STATE          buttons that are down: 1 left, 2 middle, 4 right
 checkpoint                  keep what there is now: going back here is quick, a recording is safe up to here
 live [NEW.rrvm]             go on from here with inputs of the host; recorded into a new file if given
 quit                        end the session
@@ -70,10 +75,26 @@ pub(super) fn execute(subject: &dyn Subject, line: &str) -> Result<Said, Refused
             silent(screendump(subject, Path::new(file), format)?)
         }
         ["screendump", ..] => return Err(Refused("write: screendump [-f png|ppm] FILE".to_owned())),
+        ["sendkey", keys] => silent(keys::send(subject, &keys::combination(keys)?, None)?),
+        ["sendkey", keys, hold] => {
+            silent(keys::send(subject, &keys::combination(keys)?, Some(number(hold)?))?)
+        }
+        ["mouse_move", dx, dy] => silent(keys::moved(subject, number(dx)?, number(dy)?, 0)?),
+        ["mouse_move", dx, dy, dz] => silent(keys::moved(subject, number(dx)?, number(dy)?, number(dz)?)?),
+        ["mouse_button", state] => silent(keys::buttons(subject, number(state)?)?),
+        ["sendkey" | "mouse_move" | "mouse_button", ..] => {
+            let text =
+                "write: sendkey KEY[-KEY...] [MILLISECONDS], mouse_move DX DY [DZ], or mouse_button STATE";
+            return Err(Refused(text.to_owned()));
+        }
         ["replay_seek" | "replay_break", ..] => return Err(Refused(format!("write: {} POSITION", words[0]))),
         ["info", ..] => return Err(Refused("write: info registers, info status or info replay".to_owned())),
         _ => Said::Text(subject.command(line)?),
     })
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, Refused> {
+    text.parse().map_err(|_| Refused(format!("{text:?} is no number that fits here")))
 }
 
 /// Writes what the screen shows into `file`.

@@ -10,6 +10,7 @@ mod commands;
 mod events;
 mod exploring;
 mod human;
+mod keys;
 mod messages;
 mod outbox;
 mod qmp;

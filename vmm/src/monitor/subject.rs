@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rrvmm_devices::Input;
 use rrvmm_devices::vga::Frame;
 use rrvmm_replay::Position;
 
@@ -156,6 +157,12 @@ pub trait Subject: Send + Sync {
     /// # Errors
     /// The session is over.
     fn registers(&self) -> Result<String, Refused>;
+
+    /// Gives the machine a key or the pointer.
+    ///
+    /// # Errors
+    /// The session is over, or is a replay, which nothing of this host reaches.
+    fn input(&self, input: Input) -> Result<(), Refused>;
 
     /// What the screen shows.
     ///

@@ -26,6 +26,21 @@ pub trait Attendant<M> {
     fn attend(&mut self, machine: &mut M, save: Save<'_, M>) -> Wish;
 }
 
+/// Several as one: what one wants to end ends, what one wants to stand stands.
+impl<M> Attendant<M> for Vec<Box<dyn Attendant<M>>> {
+    fn attend(&mut self, machine: &mut M, save: Save<'_, M>) -> Wish {
+        let mut wish = Wish::GoOn;
+        for attendant in self {
+            wish = match (wish, attendant.attend(machine, save)) {
+                (Wish::End(reason), _) | (_, Wish::End(reason)) => Wish::End(reason),
+                (Wish::Stand, _) | (_, Wish::Stand) => Wish::Stand,
+                (Wish::GoOn, Wish::GoOn) => Wish::GoOn,
+            };
+        }
+        wish
+    }
+}
+
 /// All who help with a session.
 pub struct Aides<'a, M: Steppable> {
     /// Takes checkpoints on the way.

@@ -67,6 +67,7 @@ impl Host for LiveConsoles {
                 Polled::Input(Input::Serial { port: console, bytes })
             }
             Some(HostEvent::Frame { nic, bytes }) => Polled::Input(Input::Frame { nic, bytes }),
+            Some(HostEvent::Input(input)) => Polled::Input(input),
             Some(HostEvent::Quit | HostEvent::OutputClosed) => Polled::Stop(EndReason::Quit),
             Some(HostEvent::Stop(_)) => Polled::Stop(EndReason::Signal),
         })

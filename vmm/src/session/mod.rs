@@ -33,7 +33,7 @@ pub use info::Info;
 pub use live::{Past, Start, record, record_from, run, run_from};
 pub use machine::{FullPorts, MOST_CONSOLE_PORTS, MOST_NICS, Machine};
 pub use outcome::{Finish, Outcome};
-pub use recording::{Recording, replay, replay_with, verify};
+pub use recording::{Recording, replay, replay_aided, replay_with, verify};
 pub use setup::{MachineConfig, Setup};
 pub use stretches::{BadStretch, Stretch, find_in_stretch, stretches, verify_stretches};
 

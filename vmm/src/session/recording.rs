@@ -140,8 +140,28 @@ where
     H: Host<Offer = Infallible>,
     R: Read + Seek,
 {
+    replay_aided(machine, recording, host, options, Aides { shelf, attendant: None })
+}
+
+/// As [`replay`], with all who help.
+///
+/// # Errors
+/// As [`replay`].
+pub fn replay_aided<M, H, R>(
+    machine: &mut M,
+    recording: Recording<R>,
+    host: &mut H,
+    options: &Options,
+    aides: Aides<'_, M>,
+) -> Result<Outcome, SessionError>
+where
+    M: Machine,
+    M::Error: std::error::Error + Send + Sync + 'static,
+    H: Host<Offer = Infallible>,
+    R: Read + Seek,
+{
     let mut seam = recording.seam;
-    drive(machine, &mut seam, host, options, Aides { shelf, attendant: None })
+    drive(machine, &mut seam, host, options, aides)
 }
 
 /// Replays `recording` as [`replay`] does, for the sake of its digests alone.
