@@ -1,6 +1,7 @@
 //! Machine assembly, accelerators, host backends, sessions and the command line.
 
 pub mod accel;
+pub mod asciicast;
 pub mod checkpoints;
 pub mod demo;
 pub mod disk;

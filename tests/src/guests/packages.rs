@@ -172,6 +172,15 @@ pub fn seabios() -> Result<PathBuf> {
     fetch("seabios", Arch::Amd64, "seabios", "./usr/share/seabios/bios-256k.bin", "bios-256k.bin")
 }
 
+/// The video BIOS of SeaBIOS for QEMU's standard VGA.
+///
+/// # Errors
+/// It is not cached and the archive cannot be asked.
+pub fn vga_bios() -> Result<PathBuf> {
+    let path = "./usr/share/seabios/vgabios-stdvga.bin";
+    fetch("vgabios", Arch::Amd64, "seabios", path, "vgabios-stdvga.bin")
+}
+
 /// memtest86+ as a kernel image (it follows the Linux boot protocol).
 ///
 /// # Errors

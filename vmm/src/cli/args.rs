@@ -47,6 +47,8 @@ pub(super) enum Command {
     FirstRead(FirstReadArgs),
     /// List every execution of an instruction, or every access to an address
     Hits(HitsArgs),
+    /// Write what a recording has in the formats of other programs
+    Export(ExportArgs),
     /// Write a picture of the screen as it was at a position
     Screenshot(ScreenshotArgs),
     /// Find the first instruction after which two runs differ
@@ -131,7 +133,8 @@ pub(super) struct MachineArgs {
     /// Board
     #[arg(long, value_enum, default_value_t = Machine::Pc)]
     pub machine: Machine,
-    /// Console of COM1, given a second time of COM2: stdio, pty, null, file=PATH or unix=PATH [default: stdio, null]
+    /// Console of COM1, given a second time of COM2: stdio, pty, null, file=PATH, unix=PATH or
+    /// tcp=[ADDRESS:]PORT [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
     /// Where the screen is shown: none, or vnc=[ADDRESS:]PORT[,password=TEXT|,password-file=FILE]; without an address for this
@@ -204,8 +207,8 @@ pub(super) struct ReplayArgs {
     /// host only
     #[arg(long, value_name = "DISPLAY", default_value = "none")]
     pub display: DisplaySpec,
-    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH; live, also
-    /// where its input comes from [default: stdio, null]
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH, unix=PATH or
+    /// tcp=[ADDRESS:]PORT; live, also where its input comes from [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
 }
@@ -271,6 +274,32 @@ pub(super) struct HitsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    /// The recording
+    #[arg(value_name = "REC")]
+    pub recording: PathBuf,
+    /// Write a console as a terminal recording that asciinema plays, in the guest's time
+    #[arg(long, value_name = "OUT.cast")]
+    pub asciicast: PathBuf,
+    /// Which console: 0 for COM1, 1 for COM2
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub console: u8,
+    /// Overwrite what is there
+    #[arg(long)]
+    pub force: bool,
+    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ScreenshotArgs {
     /// The recording
     #[arg(value_name = "REC")]
@@ -281,6 +310,9 @@ pub(super) struct ScreenshotArgs {
     /// The picture to make: .png or .ppm
     #[arg(short, long, value_name = "X.png")]
     pub output: PathBuf,
+    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
     /// Engine of the translator
     #[arg(long, value_enum, default_value_t)]
     pub engine: Engine,
@@ -315,7 +347,8 @@ pub(super) struct DebugArgs {
     /// The debugger
     #[arg(long, value_name = "PROGRAM", default_value = "gdb")]
     pub gdb_program: PathBuf,
-    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH, unix=PATH or
+    /// tcp=[ADDRESS:]PORT [default: null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
     /// Engine of the translator
@@ -338,7 +371,8 @@ pub(super) struct VerifyArgs {
     /// some
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "serial")]
     pub jobs: usize,
-    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH or unix=PATH [default: null]
+    /// Where the output of COM1, given a second time of COM2, goes: stdio, pty, null, file=PATH, unix=PATH or
+    /// tcp=[ADDRESS:]PORT [default: null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
 }

@@ -9,6 +9,7 @@ mod disks;
 mod display;
 mod events;
 mod explored;
+mod export;
 mod info;
 mod live;
 mod monitor;
@@ -71,6 +72,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::LastWrite(args) => queries::last_write(&args),
         Command::FirstRead(args) => queries::first_read(&args),
         Command::Hits(args) => queries::hits(&args),
+        Command::Export(args) => export::export(&args),
         Command::Screenshot(args) => screenshot::screenshot(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),

@@ -1,6 +1,7 @@
 //! `rrvmm screenshot`: the screen as it was.
 
 use super::args::ScreenshotArgs;
+use super::disks::images;
 use super::explored::open;
 use super::tell_trouble;
 use anyhow::{Context, ensure};
@@ -14,8 +15,13 @@ pub(super) fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<ExitCode> {
     let format = Format::of(path)
         .with_context(|| format!("{}: a picture's name must end in .png or .ppm", path.display()))?;
     let end = Position::from_count(u64::MAX);
-    let mut explorer =
-        open(&args.recording, args.engine, &[], Some(args.at.unwrap_or(end)), args.checkpoint_every)?;
+    let mut explorer = open(
+        &args.recording,
+        args.engine,
+        &images(&args.disks)?,
+        Some(args.at.unwrap_or(end)),
+        args.checkpoint_every,
+    )?;
     let here = explorer.position();
     ensure!(
         args.at.is_none_or(|at| at == here),

@@ -36,6 +36,15 @@ pub enum HostError {
         #[source]
         source: io::Error,
     },
+    /// A TCP port cannot be had.
+    #[error("cannot listen on {address} for a console; choose another port")]
+    ListenTcp {
+        /// Where.
+        address: SocketAddr,
+        /// What the host said.
+        #[source]
+        source: io::Error,
+    },
     /// A socket's path is taken.
     #[error("{path} exists and {what}; choose another path or remove it")]
     SocketTaken {

@@ -6,7 +6,7 @@ use super::output::{Outputs, announce_pty, check_stdio, timespec};
 use super::pty::Pty;
 use super::sink::{FileSink, NullSink, Sink};
 use super::terminal::RawTerminal;
-use super::unix::UnixConsole;
+use super::unix::SocketConsole;
 use super::{Card, ConsoleSpec, Deadline, HostError, Signals, StopSignal};
 use rrvmm_devices::Input;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -62,7 +62,7 @@ pub struct Live {
 enum Source {
     Stdin { escape: Escape, terminal: Option<RawTerminal> },
     Pty(File),
-    Unix(UnixConsole),
+    Socket(SocketConsole),
 }
 
 impl Live {
@@ -115,8 +115,12 @@ impl Live {
                     (Box::new(pty), Some(source))
                 }
                 ConsoleSpec::Unix(path) => {
-                    let console = UnixConsole::listen(path)?;
-                    (Box::new(console.clone()), Some(Source::Unix(console)))
+                    let console = SocketConsole::listen(path)?;
+                    (Box::new(console.clone()), Some(Source::Socket(console)))
+                }
+                ConsoleSpec::Tcp(address) => {
+                    let console = SocketConsole::listen_tcp(number, *address)?;
+                    (Box::new(console.clone()), Some(Source::Socket(console)))
                 }
             };
             outputs.add(spec.clone(), sink);
@@ -285,7 +289,7 @@ impl Source {
         match self {
             Source::Stdin { .. } => io::stdin().as_fd().try_clone_to_owned(),
             Source::Pty(master) => master.as_fd().try_clone_to_owned(),
-            Source::Unix(console) => console.wait_fd(),
+            Source::Socket(console) => console.wait_fd(),
         }
     }
 
@@ -325,8 +329,8 @@ impl Source {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(true),
                 Err(error) => Err(error),
             },
-            Source::Unix(unix) => {
-                let length = unix.read(&mut buffer);
+            Source::Socket(console) => {
+                let length = console.read(&mut buffer);
                 typed(buffer[..length].to_vec());
                 Ok(true)
             }

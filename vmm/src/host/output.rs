@@ -3,7 +3,7 @@
 use super::pty::Pty;
 use super::sink::{FileSink, NullSink, Sink};
 use super::stdio::StdoutSink;
-use super::unix::UnixConsole;
+use super::unix::SocketConsole;
 use super::{ConsoleSpec, Deadline, HostError, Signals};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
@@ -56,7 +56,8 @@ impl Outputs {
                     announce_pty(number, &pty);
                     Box::new(pty)
                 }
-                ConsoleSpec::Unix(path) => Box::new(UnixConsole::listen(path)?),
+                ConsoleSpec::Unix(path) => Box::new(SocketConsole::listen(path)?),
+                ConsoleSpec::Tcp(address) => Box::new(SocketConsole::listen_tcp(number, *address)?),
             };
             outputs.add(spec.clone(), sink);
         }

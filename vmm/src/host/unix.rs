@@ -1,10 +1,11 @@
-//! A listening Unix socket as a console, for one client at a time.
+//! A listening socket as a console, for one client at a time: a Unix socket or a TCP port.
 
 use super::HostError;
 use super::sink::Sink;
 use rustix::fs::Mode;
 use rustix::process::umask;
 use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -13,24 +14,107 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The socket and its client, shared by the console's two directions.
 #[derive(Clone, Debug)]
-pub(super) struct UnixConsole(Arc<Shared>);
+pub(super) struct SocketConsole(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    listener: UnixListener,
-    path: PathBuf,
-    client: Mutex<Option<UnixStream>>,
+    listener: Listener,
+    client: Mutex<Option<Stream>>,
 }
 
-impl UnixConsole {
+#[derive(Debug)]
+enum Listener {
+    /// With the path that goes when it goes.
+    Unix(UnixListener, PathBuf),
+    Tcp(TcpListener),
+}
+
+#[derive(Debug)]
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Listener {
+    /// The client that waits, if there is one.
+    fn accept(&self) -> io::Result<Stream> {
+        match self {
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok(Stream::Unix(stream))
+            }
+            Listener::Tcp(listener) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Listener::Unix(listener, _) => listener.as_fd(),
+            Listener::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Stream::Unix(stream) => stream.as_fd(),
+            Stream::Tcp(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tcp(stream) => stream.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tcp(stream) => stream.write(bytes),
+        }
+    }
+}
+
+impl SocketConsole {
     /// Listens on `path`. What is left there of a process that is no more is replaced.
     pub(super) fn listen(path: &Path) -> Result<Self, HostError> {
         let listener = listen_unix(path)?;
         listener
             .set_nonblocking(true)
             .map_err(|source| HostError::Listen { path: path.to_owned(), source })?;
-        let client = Mutex::new(None);
-        Ok(Self(Arc::new(Shared { listener, path: path.to_owned(), client })))
+        Ok(Self::new(Listener::Unix(listener, path.to_owned())))
+    }
+
+    /// Listens on a TCP port, and says for console `number` which that is.
+    pub(super) fn listen_tcp(number: usize, address: SocketAddr) -> Result<Self, HostError> {
+        let failed = |source| HostError::ListenTcp { address, source };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let bound = listener.local_addr().map_err(failed)?;
+        crate::tell!("rrvmm: console {number} is at {bound}");
+        if !bound.ip().is_loopback() {
+            crate::tell!(
+                "rrvmm: warning: whoever reaches it can use the console; tcp=PORT is for this host only"
+            );
+        }
+        Ok(Self::new(Listener::Tcp(listener)))
+    }
+
+    fn new(listener: Listener) -> Self {
+        Self(Arc::new(Shared { listener, client: Mutex::new(None) }))
     }
 
     /// What becomes readable when a client comes or types.
@@ -55,11 +139,10 @@ impl UnixConsole {
     }
 
     /// The client; one that waits at the door is let in first.
-    fn client(&self) -> MutexGuard<'_, Option<UnixStream>> {
+    fn client(&self) -> MutexGuard<'_, Option<Stream>> {
         let mut client = self.0.client.lock().unwrap_or_else(PoisonError::into_inner);
         if client.is_none()
-            && let Ok((stream, _)) = self.0.listener.accept()
-            && stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = self.0.listener.accept()
         {
             *client = Some(stream);
         }
@@ -97,7 +180,7 @@ fn remove_stale(path: &Path) -> Result<(), HostError> {
     std::fs::remove_file(path).map_err(|source| HostError::Listen { path: path.to_owned(), source })
 }
 
-impl Sink for UnixConsole {
+impl Sink for SocketConsole {
     fn try_write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut client = self.client();
         let Some(stream) = client.as_mut() else { return Err(io::ErrorKind::WouldBlock.into()) };
@@ -121,7 +204,9 @@ impl Sink for UnixConsole {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        // If it is gone already, that was the aim.
-        let _ = std::fs::remove_file(&self.path);
+        if let Listener::Unix(_, path) = &self.listener {
+            // If it is gone already, that was the aim.
+            let _ = std::fs::remove_file(path);
+        }
     }
 }

@@ -78,6 +78,7 @@ impl PcMachine {
             nmi: false,
             ended: None,
             outputs: Vec::new(),
+            log: None,
             output_digest: OutputDigest::default(),
             memory_digest: MemoryDigest::new(pages),
             memory: Memory::default(),

@@ -52,6 +52,8 @@ pub struct PcMachine {
     nmi: bool,
     ended: Option<EndReason>,
     outputs: Vec<Output>,
+    /// The outputs with their times, if anybody wants those; no state.
+    log: Option<Vec<(VirtualTime, Output)>>,
     output_digest: OutputDigest,
     memory_digest: MemoryDigest,
     /// What is known of RAM for saving and restoring; derived, not state.
@@ -110,6 +112,17 @@ impl PcMachine {
     /// Moves outputs since the last call to the end of `to`.
     pub fn drain_outputs(&mut self, to: &mut Vec<Output>) {
         to.append(&mut self.outputs);
+    }
+
+    /// Keeps outputs with their times from now on, for [`PcMachine::take_log`].
+    pub fn log_outputs(&mut self) {
+        self.log.get_or_insert_default();
+    }
+
+    /// The outputs since the last call with the times at which the machine first looked at them: never later than the next
+    /// timer, input or sleep of the guest.
+    pub fn take_log(&mut self) -> Vec<(VirtualTime, Output)> {
+        self.log.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Changes a byte behind everybody's back.
@@ -212,6 +225,7 @@ impl PcMachine {
         if !self.board.has_outputs() {
             return;
         }
+        let now = self.time();
         for output in self.board.take_outputs() {
             self.output_digest.add(&output);
             let end = match output {
@@ -226,6 +240,9 @@ impl PcMachine {
                 | Output::Console { .. } => None,
             };
             self.ended = self.ended.or(end);
+            if let Some(log) = &mut self.log {
+                log.push((now, output.clone()));
+            }
             self.outputs.push(output);
         }
     }

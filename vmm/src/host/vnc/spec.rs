@@ -1,7 +1,8 @@
 //! What `--display` says.
 
+use crate::host::spec::parse_tcp;
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 /// A password has no more bytes than this: the protocol looks at no others.
@@ -70,16 +71,8 @@ impl FromStr for DisplaySpec {
             None => (rest, None),
         };
         let password = option.map(read_password).transpose()?;
-        Ok(Self::Vnc(VncSpec { address: read_address(address)?, password }))
+        Ok(Self::Vnc(VncSpec { address: parse_tcp(address).ok_or(ParseDisplayError::Unknown)?, password }))
     }
-}
-
-fn read_address(text: &str) -> Result<SocketAddr, ParseDisplayError> {
-    let port = text.strip_prefix("localhost:").or_else(|| text.strip_prefix(':')).unwrap_or(text);
-    if let Ok(port) = port.parse() {
-        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
-    }
-    text.parse().map_err(|_| ParseDisplayError::Unknown)
 }
 
 fn read_password(option: &str) -> Result<String, ParseDisplayError> {
