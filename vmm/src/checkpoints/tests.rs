@@ -7,9 +7,8 @@ use crate::demo;
 use crate::diverge::Inspect;
 use crate::diverge::tests::Tampered;
 use crate::machine::{PcMachine, Snapshot};
-use crate::session::{Nobody, Options, Recording, Setup};
-use crate::{host, session};
-use rrvmm_devices::{Input, Output};
+use crate::session::{self, Nobody, Options, Recording, Setup};
+use rrvmm_devices::Input;
 use rrvmm_replay::timeline::{Policy, Shelf};
 use rrvmm_replay::{MachineDigest, Position, Replayer, Stamp, Steppable, Timeline, VirtualTime};
 use std::io::Cursor;
@@ -20,28 +19,6 @@ use std::time::Duration;
 
 /// Digests are at 2^20, 2^21 and 2^22.
 const LENGTH: u64 = 5_000_000;
-
-struct Silent;
-
-impl session::Host for Silent {
-    type Offer = Input;
-    fn elapsed(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn poll(&mut self, _full: session::FullPorts) -> Result<session::Polled<Input>, host::HostError> {
-        Ok(session::Polled::Nothing)
-    }
-    fn wait(&mut self, _limit: Duration) -> Result<(), host::HostError> {
-        Ok(())
-    }
-    fn may_offer(&self) -> bool {
-        false
-    }
-    fn show(&mut self, _outputs: &[Output]) -> Result<(), host::HostError> {
-        Ok(())
-    }
-    fn reached(&mut self, _position: Position) {}
-}
 
 fn machine() -> PcMachine {
     let setup = demo::setup();
@@ -63,7 +40,16 @@ fn record(directory: &Path) -> Vec<u8> {
     let recorded = {
         let start = session::Start::PowerOn { wall_clock: 7 };
         let aides = session::Aides { shelf: Some(shelf), attendant: None };
-        session::record_from(&mut machine, &setup, "x", Vec::new(), start, &mut Silent, &options, aides)
+        session::record_from(
+            &mut machine,
+            &setup,
+            "x",
+            Vec::new(),
+            start,
+            &mut Nobody::new(),
+            &options,
+            aides,
+        )
     };
     // The thread is given the time to write what it has.
     settle(&checkpoints);
@@ -222,8 +208,16 @@ fn a_full_disk_ends_the_checkpoints_and_nothing_else() {
     }
     let start = session::Start::PowerOn { wall_clock: 7 };
     let aides = session::Aides { shelf: Some(&mut shelf), attendant: None };
-    let recorded =
-        session::record_from(&mut machine, &setup, "x", Vec::new(), start, &mut Silent, &options, aides);
+    let recorded = session::record_from(
+        &mut machine,
+        &setup,
+        "x",
+        Vec::new(),
+        start,
+        &mut Nobody::new(),
+        &options,
+        aides,
+    );
     let (outcome, _) = recorded.unwrap();
     assert_eq!(outcome.at.position, Position::from_count(LENGTH));
     settle(&checkpoints);
