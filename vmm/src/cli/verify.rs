@@ -7,7 +7,7 @@ use super::values::Every;
 use super::{checkpoints_of, open_recording, tell_trouble};
 use anyhow::Context;
 use rrvmm::accel::{HAS_JIT, TcgEngine};
-use rrvmm::checkpoints::{Checkpoints, DiskShelf};
+use rrvmm::checkpoints::DiskShelf;
 use rrvmm::host::{Signals, Stopwatch};
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{
@@ -41,8 +41,11 @@ pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
         .collect();
     let open = Open { path, engine: args.session.engine.tcg(), disks: &args.session.disks };
     if all.len() == 1 {
-        tell_trouble(checkpoints.finish());
-        return in_one_piece(args, &open);
+        let trouble = checkpoints.finish();
+        // Whoever has processors to spare has one to write them.
+        let every = Every(trouble.is_none().then_some(Duration::ZERO));
+        tell_trouble(trouble);
+        return in_one_piece(args, &open, every);
     }
     let clock = Stopwatch::start();
     let shelf = checkpoints.shelf();
@@ -57,42 +60,34 @@ pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
             return Err(bad.error.into());
         }
     };
-    finish(args, checkpoints, &outcome, clock);
+    tell_trouble(checkpoints.finish());
+    tell_stats(args, &outcome, clock);
     Ok(outcome)
 }
 
 /// Where nothing is known of the run yet, it cannot be divided; it leaves checkpoints so that it can be the next time.
-fn in_one_piece(args: &VerifyArgs, open: &Open<'_>) -> anyhow::Result<Outcome> {
-    tell!(
-        "rrvmm: there are no checkpoints beside {} yet: verified in one piece, which leaves some for the next time",
-        open.path.display()
-    );
+fn in_one_piece(args: &VerifyArgs, open: &Open<'_>, every: Every) -> anyhow::Result<Outcome> {
+    let leaves = if every.0.is_some() { ", which leaves some for the next time" } else { "" };
+    tell!("rrvmm: there are no checkpoints for {}: verified in one piece{leaves}", open.path.display());
     let clock = Stopwatch::start();
     let (mut machine, recording) = open.run()?;
-    // Whoever has processors to spare has one to write them.
-    let checkpoints = checkpoints_of(open.path, &recording, Every(Some(Duration::ZERO)));
+    let checkpoints = checkpoints_of(open.path, &recording, every);
     let options = Options { until: args.session.engine.until, ..Options::default() };
     let mut shelf = checkpoints.shelf();
     let verified =
         session::replay_with(&mut machine, recording, &mut Nobody::new(), &options, Some(&mut shelf));
-    match verified {
-        Ok(outcome) => {
-            finish(args, checkpoints, &outcome, clock);
-            Ok(outcome)
-        }
-        Err(error) => {
-            if let SessionError::Divergence(divergence) = &error {
-                let whole = Stretch { from: Position::START, to: None };
-                explain(open, &shelf, whole, divergence.at.position)?;
-            }
-            tell_trouble(checkpoints.finish());
-            Err(error.into())
-        }
+    if let Err(SessionError::Divergence(divergence)) = &verified {
+        let whole = Stretch { from: Position::START, to: None };
+        explain(open, &shelf, whole, divergence.at.position)?;
     }
+    // What was wrong with them from the beginning has been told.
+    tell_trouble(checkpoints.finish().filter(|_| every.0.is_some()));
+    let outcome = verified?;
+    tell_stats(args, &outcome, clock);
+    Ok(outcome)
 }
 
-fn finish(args: &VerifyArgs, checkpoints: Checkpoints, outcome: &Outcome, clock: Stopwatch) {
-    tell_trouble(checkpoints.finish());
+fn tell_stats(args: &VerifyArgs, outcome: &Outcome, clock: Stopwatch) {
     if args.session.stats {
         let seconds = clock.elapsed().as_secs_f64();
         let speed = outcome.at.position.count() as f64 / 1e6 / seconds.max(1e-9);
