@@ -14,6 +14,7 @@ pub mod machine;
 pub mod memory;
 pub mod monitor;
 pub mod pages;
+pub mod pcap;
 pub mod picture;
 pub mod session;
 

@@ -279,8 +279,14 @@ pub(super) struct ExportArgs {
     #[arg(value_name = "REC")]
     pub recording: PathBuf,
     /// Write a console as a terminal recording that asciinema plays, in the guest's time
-    #[arg(long, value_name = "OUT.cast")]
-    pub asciicast: PathBuf,
+    #[arg(long, value_name = "OUT.cast", required_unless_present = "pcap")]
+    pub asciicast: Option<PathBuf>,
+    /// Write the frames that went over the network, both ways, as a capture file, in the guest's time
+    #[arg(long, value_name = "OUT.pcap", conflicts_with = "asciicast")]
+    pub pcap: Option<PathBuf>,
+    /// With --pcap, only those of this network card, counted from 0 [default: of all]
+    #[arg(long, value_name = "N", requires = "pcap")]
+    pub nic: Option<u8>,
     /// Which console: 0 for COM1, 1 for COM2
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub console: u8,

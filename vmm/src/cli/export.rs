@@ -3,22 +3,30 @@
 use super::args::ExportArgs;
 use super::disks::images;
 use super::progress::Progress;
-use super::{checkpoints_of, open_recording, tell_trouble};
-use anyhow::{Context, ensure};
+use super::{capture, checkpoints_of, open_recording, tell_trouble};
+use anyhow::{Context, bail, ensure};
 use rrvmm::asciicast::Asciicast;
 use rrvmm::machine::PcMachine;
 use rrvmm::session::{self, Aides, Attendant, Nobody, Options, Recording, Save, Wish};
 use rrvmm_devices::Output;
 use std::fs::File;
 use std::io::{self, BufWriter};
+use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    match (&args.pcap, &args.asciicast) {
+        (Some(to), _) => capture::export(args, to),
+        (None, Some(to)) => asciicast(args, to),
+        (None, None) => bail!("say what to write: --asciicast OUT.cast or --pcap OUT.pcap"),
+    }
+}
+
+fn asciicast(args: &ExportArgs, path: &Path) -> anyhow::Result<ExitCode> {
     args.engine.check()?;
     ensure!(args.console < 2, "--console {}: COM1 is 0, COM2 is 1", args.console);
     let mut recording = Recording::open(open_recording(&args.recording)?)
         .with_context(|| format!("cannot use {}", args.recording.display()))?;
-    let path = &args.asciicast;
     let cannot = || format!("cannot write {}", path.display());
     let file = if args.force { File::create(path) } else { File::create_new(path) };
     let file =

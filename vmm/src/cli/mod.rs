@@ -2,6 +2,7 @@
 
 mod args;
 mod boot;
+mod capture;
 mod debug;
 mod demo;
 mod diff;
