@@ -1,6 +1,7 @@
 //! What holds for every chip, whatever a guest does to it.
 
 use super::*;
+use crate::ata::{AtaDrive, Media};
 use crate::bus::Width;
 use crate::dma::tests::{Ram, RamDisks};
 use crate::input::{Button, Pointer};
@@ -32,11 +33,12 @@ enum Event {
 
 /// Ports where something is, each with its neighbours.
 const PORTS: &[u16] = &[
-    0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x60, 0x64, 0x70, 0x71, 0x92, 0xb2,
-    0xb3, 0xe9, 0xf4, 0x402, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc, 0x3fd, 0x3fe, 0x3ff, 0x2f8, 0x2f9, 0x2fc,
-    0x3c0, 0x3c1, 0x3c2, 0x3c4, 0x3c5, 0x3c7, 0x3c8, 0x3c9, 0x3ce, 0x3cf, 0x3d4, 0x3d5, 0x3da, 0x510, 0x511,
-    0x600, 0x602, 0x604, 0x608, 0x1ce, 0x1cf, 0x1d0, 0xafe0, 0xafe2, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe,
-    0xcff, 0x80, 0xffff,
+    0x1f0, 0x1f1, 0x1f2, 0x1f3, 0x1f4, 0x1f5, 0x1f6, 0x1f7, 0x1f7, 0x3f6, 0x170, 0x172, 0x175, 0x176, 0x177,
+    0x376, 0xc000, 0xc002, 0xc004, 0xc008, 0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43,
+    0x61, 0x60, 0x64, 0x70, 0x71, 0x92, 0xb2, 0xb3, 0xe9, 0xf4, 0x402, 0x3f8, 0x3f9, 0x3fa, 0x3fb, 0x3fc,
+    0x3fd, 0x3fe, 0x3ff, 0x2f8, 0x2f9, 0x2fc, 0x3c0, 0x3c1, 0x3c2, 0x3c4, 0x3c5, 0x3c7, 0x3c8, 0x3c9, 0x3ce,
+    0x3cf, 0x3d4, 0x3d5, 0x3da, 0x510, 0x511, 0x600, 0x602, 0x604, 0x608, 0x1ce, 0x1cf, 0x1d0, 0xafe0,
+    0xafe2, 0xcf8, 0xcf9, 0xcfc, 0xcfd, 0xcfe, 0xcff, 0x80, 0xffff,
 ];
 
 const ADDRESSES: &[u64] = &[
@@ -92,6 +94,17 @@ const ADDRESSES: &[u64] = &[
     0xe001_3004,
     0xe002_0000,
     0xe002_a000,
+    0xe003_0004,
+    0xe003_0100,
+    0xe003_0108,
+    0xe003_0110,
+    0xe003_0114,
+    0xe003_0118,
+    0xe003_012c,
+    0xe003_0134,
+    0xe003_0138,
+    0xe003_0198,
+    0xe003_01b8,
 ];
 
 /// Where the windows of the devices are on a board without firmware.
@@ -233,7 +246,17 @@ fn devices() -> Vec<DeviceConfig> {
         VirtioConfig::Input(InputKind::Tablet),
     ]
     .map(DeviceConfig::Virtio)
-    .to_vec()
+    .into_iter()
+    .chain(drives())
+    .collect()
+}
+
+/// Disks and discs by IDE and by AHCI, which come behind [`FUNCTIONS`].
+fn drives() -> [DeviceConfig; 2] {
+    let drive = |media, serial| AtaDrive { disk: 0, media, sectors: 128, serial };
+    let ide = [Some(drive(Media::Disk, false)), None, Some(drive(Media::Disc, false)), None];
+    let ahci = vec![drive(Media::Disk, true), drive(Media::Disc, true)];
+    [DeviceConfig::Ide(ide), DeviceConfig::Ahci(ahci)]
 }
 
 fn board(firmware: bool) -> Pc {
@@ -507,6 +530,12 @@ const MUTATIONS: &[(&str, Event)] = &[
     ("hpet timer", Event::MemoryWrite(0xfed0_0128, Width::B4, 7)),
     ("virtio status", Event::MemoryWrite(0xe000_0014, Width::B1, 1)),
     ("virtio msix", Event::MemoryWrite(0xe000_4000, Width::B4, 0xfee0_0000)),
+    ("ide register", Event::Write(0x1f2, Width::B1, 0x55)),
+    ("ide control", Event::Write(0x376, Width::B1, 0x02)),
+    ("ide command", Event::Write(0x1f7, Width::B1, 0xec)),
+    ("bus master", Event::Write(0xc004, Width::B4, 0x1000)),
+    ("ahci control", Event::MemoryWrite(0xe003_0004, Width::B4, 2)),
+    ("ahci port", Event::MemoryWrite(0xe003_0118, Width::B4, 0x11)),
     ("unclaimed port", Event::Read(0x5658, Width::B1)),
     ("unclaimed memory", Event::MemoryRead(0xd000_0000, Width::B1)),
 ];
@@ -520,7 +549,8 @@ fn every_mutation_shows_in_the_saved_state() {
             event => event.clone(),
         };
         // Firmware gives devices their addresses, and there is none here.
-        let mut pc = board(!what.starts_with("virtio"));
+        let by_firmware = ["virtio", "bus master", "ahci"];
+        let mut pc = board(!by_firmware.iter().any(|device| what.starts_with(device)));
         let before = pc.save();
         happen(&mut pc, 0, &event, &mut Seen::default());
         assert_ne!(pc.save(), before, "{what}");

@@ -12,5 +12,6 @@ pub mod workload;
 pub use cache::{directory as cache_directory, entry as cache_entry};
 pub use initrd::cached as cached_initrd;
 pub use packages::{
-    Arch, Kernel, MemtestBits, busybox, kernel, kernel_version, memtest, modules, seabios, vga_bios,
+    Arch, Kernel, MemtestBits, busybox, grub_disc, kernel, kernel_version, memtest, modules, seabios,
+    vga_bios,
 };

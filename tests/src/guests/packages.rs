@@ -108,8 +108,11 @@ pub fn kernel_version(flavour: Kernel) -> Result<String> {
 /// They are not cached and the archive cannot be asked, or there is no such module.
 pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let version = kernel_version(flavour)?;
-    let entry = cache::entry(&format!("modules-{}-{}", flavour.name(), MODULES.len()), |directory| {
-        let patterns: Vec<String> = MODULES.iter().map(|name| format!("./lib/modules/*/{name}.ko")).collect();
+    // The cloud kernel is for machines without AHCI.
+    let disks = if flavour == Kernel::CloudAmd64 { &[][..] } else { DISK_MODULES };
+    let all = [MODULES, disks].concat();
+    let entry = cache::entry(&format!("modules-{}-{}", flavour.name(), all.len()), |directory| {
+        let patterns: Vec<String> = all.iter().map(|name| format!("./lib/modules/*/{name}.ko")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
         let apt = Apt::open(flavour.arch())?;
         apt.unpack_all(&format!("linux-image-{version}"), &patterns, directory)?;
@@ -122,7 +125,7 @@ pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>
         let bytes = fs::read(&file).with_context(|| format!("reading the module {}", file.display()))?;
         Ok(((*name).to_owned(), bytes))
     };
-    MODULES.iter().filter(|name| names.contains(name)).map(read).collect()
+    all.iter().filter(|name| names.contains(name)).map(read).collect()
 }
 
 /// The modules that [`modules`] has, each after those it needs.
@@ -141,6 +144,24 @@ const MODULES: &[&str] = &[
     "virtio_console",
     "evdev",
     "virtio_input",
+];
+
+/// As [`MODULES`], for disks behind IDE and AHCI.
+const DISK_MODULES: &[&str] = &[
+    "scsi_common",
+    "scsi_mod",
+    "libata",
+    "ata_piix",
+    "libahci",
+    "ahci",
+    "crct10dif_common",
+    "crc-t10dif",
+    "crc64",
+    "crc64-rocksoft",
+    "t10-pi",
+    "sd_mod",
+    "cdrom",
+    "sr_mod",
 ];
 
 /// Moves every file below `from` to `to`.
@@ -179,6 +200,15 @@ pub fn seabios() -> Result<PathBuf> {
 pub fn vga_bios() -> Result<PathBuf> {
     let path = "./usr/share/seabios/vgabios-stdvga.bin";
     fetch("vgabios", Arch::Amd64, "seabios", path, "vgabios-stdvga.bin")
+}
+
+/// GRUB's rescue disc.
+///
+/// # Errors
+/// It is not cached and the archive cannot be asked.
+pub fn grub_disc() -> Result<PathBuf> {
+    let name = "grub-rescue-cdrom.iso";
+    fetch(name, Arch::Amd64, "grub-rescue-pc", &format!("./usr/lib/grub-rescue/{name}"), name)
 }
 
 /// memtest86+ as a kernel image (it follows the Linux boot protocol).
