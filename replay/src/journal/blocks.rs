@@ -24,8 +24,8 @@ pub const EMPTY_LIMIT: u64 = 1 << 32;
 /// Name of a disk's channel without the disk's number.
 pub const CHANNEL_DISK: &str = "disk";
 
-/// Decoded chunks that are kept: a guest comes back to what it has read shortly before.
-const RECENT: usize = 8;
+/// Bytes of decoded blocks that are kept: a guest comes back to what it has read shortly before, or to what is near it.
+const RECENT: usize = 32 << 20;
 
 /// Blocks in a row as a disk's image had them when the machine first read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,8 +198,12 @@ pub struct Blocks<R> {
     chunks: Arc<Vec<ChunkSpan>>,
     known: Known,
     reader: ChunkReader,
-    /// The chunks decoded last, the latest at the end.
-    recent: VecDeque<(usize, BTreeMap<u64, BlockRun>)>,
+    /// Chunks decoded: their runs by their messages' numbers.
+    recent: BTreeMap<usize, BTreeMap<u64, BlockRun>>,
+    /// Their numbers, the oldest first.
+    ages: VecDeque<usize>,
+    /// Bytes of blocks in them.
+    bytes: usize,
 }
 
 impl<R: Read + Seek> Blocks<R> {
@@ -209,7 +213,17 @@ impl<R: Read + Seek> Blocks<R> {
         chunks: Arc<Vec<ChunkSpan>>,
         known: Known,
     ) -> Self {
-        Self { source, index, chunks, known, reader: ChunkReader::new(), recent: VecDeque::new() }
+        let reader = ChunkReader::new();
+        Self {
+            source,
+            index,
+            chunks,
+            known,
+            reader,
+            recent: BTreeMap::new(),
+            ages: VecDeque::new(),
+            bytes: 0,
+        }
     }
 
     /// Block number `block` of disk number `disk`.
@@ -253,18 +267,18 @@ impl<R: Read + Seek> Blocks<R> {
 
     /// The runs in chunk `n`, by their messages' numbers.
     fn chunk(&mut self, n: usize) -> Result<&BTreeMap<u64, BlockRun>, JournalError> {
-        let at = match self.recent.iter().position(|(chunk, _)| *chunk == n) {
-            Some(at) => at,
-            None => {
-                let runs = self.decode(n)?;
-                if self.recent.len() == RECENT {
-                    self.recent.pop_front();
-                }
-                self.recent.push_back((n, runs));
-                self.recent.len() - 1
+        if !self.recent.contains_key(&n) {
+            let runs = self.decode(n)?;
+            self.bytes += bytes_of(&runs);
+            while self.bytes > RECENT
+                && let Some(oldest) = self.ages.pop_front()
+            {
+                self.bytes -= self.recent.remove(&oldest).as_ref().map_or(0, bytes_of);
             }
-        };
-        Ok(&self.recent[at].1)
+            self.ages.push_back(n);
+            self.recent.insert(n, runs);
+        }
+        Ok(self.recent.entry(n).or_default())
     }
 
     fn decode(&mut self, n: usize) -> Result<BTreeMap<u64, BlockRun>, JournalError> {
@@ -283,6 +297,15 @@ impl<R: Read + Seek> Blocks<R> {
         self.known.before(span).take_items(items, take).map_err(changed)?;
         Ok(runs)
     }
+}
+
+fn bytes_of(runs: &BTreeMap<u64, BlockRun>) -> usize {
+    let bytes = runs.values().map(|run| match &run.contents {
+        Contents::Bytes(bytes) => bytes.0.len(),
+        Contents::Hashes(hashes) => size_of_val(&hashes[..]),
+        Contents::Zeros(_) | Contents::Unreadable(_) => 0,
+    });
+    bytes.sum::<usize>() + runs.len() * size_of::<BlockRun>()
 }
 
 /// Number of the disk whose channel is called `name`.

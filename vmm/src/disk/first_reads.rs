@@ -55,8 +55,8 @@ impl Log {
     }
 }
 
-/// Bytes in a run that is full.
-const LIMIT: usize = BLOCKS_LIMIT as usize * BLOCK_SIZE;
+/// Bytes in a run that is full: as many as a chunk of the recording has, which is decoded for each of its blocks.
+const LIMIT: usize = 16 * BLOCK_SIZE;
 
 fn is_zero(bytes: &[u8]) -> bool {
     let (pieces, rest) = bytes.as_chunks::<64>();
