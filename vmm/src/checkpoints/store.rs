@@ -71,10 +71,12 @@ impl Store {
                 (Some(_), Some(_)) => {}
                 (None, Some(_)) | (Some(_), None) => return Err(Fault::damaged("no version")),
             }
-            write.open_table(RECORDS)?;
-            write.open_table(CHUNKS)?;
-            write.open_table(BLOCKS)?;
         }
+        // Here and below no table is open while another is opened: over a damaged database that may panic, and closing the
+        // first would do so again, which ends the process.
+        write.open_table(RECORDS)?;
+        write.open_table(CHUNKS)?;
+        write.open_table(BLOCKS)?;
         write.commit()?;
         Ok(Self { database, budget, base: None })
     }
@@ -124,6 +126,8 @@ impl Store {
                 chunks.insert(number, &*value)?;
                 base.places.insert(number, places);
             }
+        }
+        {
             let disks = state.disks().len() as u32;
             let (core, chunks) = (state.core().clone(), base.chunks.clone());
             let record = Record { time: at.time, events, core, disks, chunks };
@@ -375,13 +379,15 @@ fn sweep(write: &WriteTransaction) -> Result<u64, Fault> {
         live_chunks.extend(decode::<Record>(value.value())?.chunks.into_values());
     }
     let mut live_blocks = BTreeSet::new();
-    let mut chunks = write.open_table(CHUNKS)?;
-    chunks.retain(|number, _| live_chunks.contains(&number))?;
-    for chunk in chunks.iter()? {
-        let (_, value) = chunk?;
-        bytes += value.value().len() as u64;
-        let places = decode_places(unseal(value.value())?)?;
-        live_blocks.extend(places.iter().filter_map(|place| place.get()).map(|(block, _)| block));
+    {
+        let mut chunks = write.open_table(CHUNKS)?;
+        chunks.retain(|number, _| live_chunks.contains(&number))?;
+        for chunk in chunks.iter()? {
+            let (_, value) = chunk?;
+            bytes += value.value().len() as u64;
+            let places = decode_places(unseal(value.value())?)?;
+            live_blocks.extend(places.iter().filter_map(|place| place.get()).map(|(block, _)| block));
+        }
     }
     let mut blocks = write.open_table(BLOCKS)?;
     blocks.retain(|number, _| live_blocks.contains(&number))?;
