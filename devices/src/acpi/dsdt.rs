@@ -127,12 +127,13 @@ fn isa_bridge() -> Vec<u8> {
         isa_device("COM2", "PNP0501", 2, &[(0x2f8, 8)], 3),
         isa_device("RTC_", "PNP0B00", 0, &[(0x70, 2)], 8),
         isa_device("KBD_", "PNP0303", 0, &[(0x60, 1), (0x64, 1)], 1),
+        isa_device("MOU_", "PNP0F13", 0, &[], 12),
     ]
     .map(Raw);
     let address = 0x0001_0000u32;
     let address = Name::new("_ADR".into(), &address);
-    let [com1, com2, rtc, keyboard] = &children;
-    Device::new("ISA_".into(), vec![&address, com1, com2, rtc, keyboard]).to_aml_bytes(&mut aml);
+    let [com1, com2, rtc, keyboard, mouse] = &children;
+    Device::new("ISA_".into(), vec![&address, com1, com2, rtc, keyboard, mouse]).to_aml_bytes(&mut aml);
     aml
 }
 

@@ -144,6 +144,13 @@ const MODULES: &[&str] = &[
     "virtio_console",
     "evdev",
     "virtio_input",
+    "psmouse",
+    "drm",
+    "drm_kms_helper",
+    "ttm",
+    "drm_ttm_helper",
+    "drm_vram_helper",
+    "bochs",
 ];
 
 /// As [`MODULES`], for disks behind IDE and AHCI.

@@ -1,0 +1,165 @@
+//! Pictures of firmware, a memory test and consoles: equal in record and replay, and as they were found to be right.
+
+use super::shell::{Console, LIMIT, Running, monitor, position};
+use anyhow::{Context as _, Result, ensure};
+use rrvmm_tests::guests::{self, Kernel, MemtestBits, initrd};
+use rrvmm_tests::run::{Guest, Process, rrvmm, skipped};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Width, height and pixels.
+#[derive(PartialEq)]
+pub struct Picture(u32, u32, Vec<u8>);
+
+impl Picture {
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = std::io::BufReader::new(fs::File::open(path).with_context(|| path.display().to_string())?);
+        let mut reader = png::Decoder::new(file).read_info()?;
+        let mut pixels = vec![0; reader.output_buffer_size().context("too large")?];
+        let info = reader.next_frame(&mut pixels)?;
+        ensure!(info.color_type == png::ColorType::Rgb, "{}: not RGB", path.display());
+        Ok(Self(info.width, info.height, pixels))
+    }
+
+    /// Number of colours.
+    pub fn colours(&self) -> usize {
+        let mut colours: Vec<_> = self.2.chunks(3).collect();
+        colours.sort_unstable();
+        colours.dedup();
+        colours.len()
+    }
+
+    pub fn size(&self) -> (u32, u32) {
+        (self.0, self.1)
+    }
+}
+
+/// A picture of `recording` at `at`.
+pub fn screenshot(recording: &Path, at: Option<u64>, to: &Path) -> Result<Picture> {
+    let mut command = rrvmm(["screenshot", "--checkpoint-every", "none"])?;
+    command.arg(recording).arg("-o").arg(to);
+    if let Some(at) = at {
+        command.args(["--at", &at.to_string()]);
+    }
+    Process::new(command).limit(LIMIT).run()?.exited(0)?;
+    Picture::read(to)
+}
+
+/// A name for pictures of these very files: packages are not pinned, and another version shows something else.
+fn name_for(what: &str, files: &[&Path]) -> String {
+    let bytes = files.iter().flat_map(|file| fs::read(file).unwrap());
+    // FNV-1a.
+    let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{what}-{hash:08x}.png")
+}
+
+/// Compares with the golden picture `name`, which was looked at by a person. `RRVMM_BLESS=1` makes it anew.
+fn golden(name: &str, made: &Path) -> Result<()> {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/screen").join(name);
+    if std::env::var_os("RRVMM_BLESS").is_some() {
+        fs::create_dir_all(golden.parent().context("a folder")?)?;
+        fs::copy(made, &golden)?;
+    }
+    if !golden.exists() {
+        skipped(name, "there is no golden picture of this version; look at a new one and keep it (RRVMM_BLESS=1)");
+        return Ok(());
+    }
+    ensure!(
+        Picture::read(made)? == Picture::read(&golden)?,
+        "{} is not as {}",
+        made.display(),
+        golden.display()
+    );
+    Ok(())
+}
+
+/// Records `guest` up to `until`, and compares the picture there with that of a replay, which begins anew, and with the golden one.
+fn recorded_and_replayed(guest: &Guest, more: &[&str], until: u64, name: &str) -> Result<()> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("screen");
+    fs::create_dir_all(&folder)?;
+    let recording = folder.join(name).with_extension("rrvm");
+    let mut command = rrvmm(["record", "--force"])?;
+    command.args(guest.rrvmm_options()).args(more).args(["--until", &until.to_string(), "-o"]).arg(&recording);
+    Process::new(command).limit(LIMIT).run()?;
+    let (shot, again) = (folder.join(name), folder.join(format!("again-{name}")));
+    let picture = screenshot(&recording, None, &shot)?;
+    let interpreted = {
+        let mut command = rrvmm(["screenshot", "--checkpoint-every", "none", "--engine", "interp"])?;
+        command.arg(&recording).arg("-o").arg(&again);
+        Process::new(command).limit(LIMIT).run()?.exited(0)?;
+        Picture::read(&again)?
+    };
+    ensure!(picture == interpreted, "the engines show different pictures: {} {}", shot.display(), again.display());
+    golden(name, &shot)
+}
+
+#[test]
+fn seabios_shows_what_it_does() {
+    let (bios, video) = (guests::seabios().unwrap(), guests::vga_bios().unwrap());
+    let name = name_for("seabios", &[&bios, &video]);
+    let video = video.to_str().unwrap();
+    recorded_and_replayed(&Guest::firmware(&bios), &["--vga-bios", video], 6_000_000, &name).unwrap();
+}
+
+#[test]
+fn memtest_shows_its_screen() {
+    let image = guests::memtest(MemtestBits::X64).unwrap();
+    let guest = Guest { memory_mib: 16, ..Guest::multiboot(&image) };
+    let name = name_for("memtest86+", &[&image]);
+    recorded_and_replayed(&guest, &[], 700_000_000, &name).unwrap();
+}
+
+/// Shows something on the console of the `bochs` driver.
+const FRAME_BUFFER: &str = r#"
+echo 0 > /proc/sys/kernel/printk
+echo "@driver $(cat /proc/fb)"
+setfont() { :; }
+printf '\033[H\033[2J\033[1;33;44m rrvmm \033[0m a console on the frame buffer\n\n' > /dev/tty0
+n=0
+while [ $n -lt 8 ]; do printf '\033[4%dm      \033[0m' $n > /dev/tty0; n=$((n+1)); done
+printf '\n\n\033[31mred \033[32mgreen \033[34mblue \033[0m\n\033[?25l' > /dev/tty0
+sleep 1
+echo "@shown"
+read line
+poweroff -f
+"#;
+
+#[test]
+fn a_linux_frame_buffer_console_is_the_same_while_recording_and_replaying() {
+    frame_buffer_console().unwrap();
+}
+
+fn frame_buffer_console() -> Result<()> {
+    let kernel = Kernel::Amd64;
+    let modules =
+        guests::modules(kernel, &["drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"])?;
+    let scratch = tempfile::tempdir()?;
+    let initrd = scratch.path().join("initrd");
+    fs::write(&initrd, initrd::with_modules(kernel.arch(), &modules, FRAME_BUFFER)?)?;
+    let guest = Guest::linux(&guests::kernel(kernel)?, &initrd);
+    let [console, socket, recording, live, again] =
+        ["console", "monitor", "fb.rrvm", "live.png", "again.png"].map(|name| scratch.path().join(name));
+    let mut options = guest.rrvmm_options();
+    let stdio = options.iter().position(|option| option == "stdio").context("no console")?;
+    options[stdio] = format!("unix={}", console.display());
+    let mut command = rrvmm(["record"])?;
+    command.args(options).arg("--monitor").arg(&socket).arg("-o").arg(&recording);
+    let session = Running::start(command)?;
+    let mut shell = Console::connect(&console)?;
+    let said = shell.wait_for("@shown")?;
+    ensure!(said.contains("bochs-drm"), "{said}");
+    monitor(&socket, "stop")?.exited(0)?;
+    let here = position(&monitor(&socket, "where")?.exited(0)?.text())?;
+    monitor(&socket, &format!("screendump {}", live.display()))?.exited(0)?;
+    monitor(&socket, "cont")?.exited(0)?;
+    shell.type_line("go on")?;
+    session.ends_well()?;
+    let (live_picture, replayed) = (Picture::read(&live)?, screenshot(&recording, Some(here), &again)?);
+    ensure!(live_picture == replayed, "the replay shows another picture");
+    ensure!(replayed.size() == (1024, 768), "{:?}", replayed.size());
+    ensure!(replayed.colours() >= 8, "{} colours", replayed.colours());
+    let mut verify = rrvmm(["verify"])?;
+    verify.arg(&recording);
+    Process::new(verify).limit(LIMIT).run()?.exited(0)?;
+    golden("linux-bochs-drm.png", &again)
+}
