@@ -108,9 +108,9 @@ pub fn kernel_version(flavour: Kernel) -> Result<String> {
 /// They are not cached and the archive cannot be asked, or there is no such module.
 pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>> {
     let version = kernel_version(flavour)?;
-    // The cloud kernel is for machines without AHCI.
-    let disks = if flavour == Kernel::CloudAmd64 { &[][..] } else { DISK_MODULES };
-    let all = [MODULES, disks].concat();
+    // The cloud kernel is for machines without these.
+    let more = if flavour == Kernel::CloudAmd64 { &[][..] } else { PC_MODULES };
+    let all = [MODULES, more].concat();
     let entry = cache::entry(&format!("modules-{}-{}", flavour.name(), all.len()), |directory| {
         let patterns: Vec<String> = all.iter().map(|name| format!("./lib/modules/*/{name}.ko")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
@@ -128,7 +128,7 @@ pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>
     all.iter().filter(|name| names.contains(name)).map(read).collect()
 }
 
-/// The modules that [`modules`] has, each after those it needs.
+/// Modules that every kernel has, each after those it needs.
 const MODULES: &[&str] = &[
     "virtio_ring",
     "virtio",
@@ -144,17 +144,10 @@ const MODULES: &[&str] = &[
     "virtio_console",
     "evdev",
     "virtio_input",
-    "psmouse",
-    "drm",
-    "drm_kms_helper",
-    "ttm",
-    "drm_ttm_helper",
-    "drm_vram_helper",
-    "bochs",
 ];
 
-/// As [`MODULES`], for disks behind IDE and AHCI.
-const DISK_MODULES: &[&str] = &[
+/// As [`MODULES`], for disks behind IDE and AHCI, a PS/2 mouse and a frame buffer.
+const PC_MODULES: &[&str] = &[
     "scsi_common",
     "scsi_mod",
     "libata",
@@ -169,6 +162,13 @@ const DISK_MODULES: &[&str] = &[
     "sd_mod",
     "cdrom",
     "sr_mod",
+    "psmouse",
+    "drm",
+    "drm_kms_helper",
+    "ttm",
+    "drm_ttm_helper",
+    "drm_vram_helper",
+    "bochs",
 ];
 
 /// Moves every file below `from` to `to`.

@@ -61,7 +61,10 @@ fn golden(name: &str, made: &Path) -> Result<()> {
         fs::copy(made, &golden)?;
     }
     if !golden.exists() {
-        skipped(name, "there is no golden picture of this version; look at a new one and keep it (RRVMM_BLESS=1)");
+        skipped(
+            name,
+            "there is no golden picture of this version; look at a new one and keep it (RRVMM_BLESS=1)",
+        );
         return Ok(());
     }
     ensure!(
@@ -79,8 +82,12 @@ fn recorded_and_replayed(guest: &Guest, more: &[&str], until: u64, name: &str) -
     fs::create_dir_all(&folder)?;
     let recording = folder.join(name).with_extension("rrvm");
     let mut command = rrvmm(["record", "--force"])?;
-    command.args(guest.rrvmm_options()).args(more).args(["--until", &until.to_string(), "-o"]).arg(&recording);
-    Process::new(command).limit(LIMIT).run()?;
+    command
+        .args(guest.rrvmm_options())
+        .args(more)
+        .args(["--until", &until.to_string(), "-o"])
+        .arg(&recording);
+    Process::new(command).limit(LIMIT).run()?.exited(0)?;
     let (shot, again) = (folder.join(name), folder.join(format!("again-{name}")));
     let picture = screenshot(&recording, None, &shot)?;
     let interpreted = {
@@ -89,7 +96,12 @@ fn recorded_and_replayed(guest: &Guest, more: &[&str], until: u64, name: &str) -
         Process::new(command).limit(LIMIT).run()?.exited(0)?;
         Picture::read(&again)?
     };
-    ensure!(picture == interpreted, "the engines show different pictures: {} {}", shot.display(), again.display());
+    ensure!(
+        picture == interpreted,
+        "the engines show different pictures: {} {}",
+        shot.display(),
+        again.display()
+    );
     golden(name, &shot)
 }
 
@@ -99,6 +111,15 @@ fn seabios_shows_what_it_does() {
     let name = name_for("seabios", &[&bios, &video]);
     let video = video.to_str().unwrap();
     recorded_and_replayed(&Guest::firmware(&bios), &["--vga-bios", video], 6_000_000, &name).unwrap();
+}
+
+#[test]
+fn grub_shows_its_menu() {
+    let (bios, video) = (guests::seabios().unwrap(), guests::vga_bios().unwrap());
+    let disc = guests::grub_disc().unwrap();
+    let name = name_for("grub", &[&bios, &video, &disc]);
+    let more = ["--vga-bios", video.to_str().unwrap(), "--cdrom", disc.to_str().unwrap()];
+    recorded_and_replayed(&Guest::firmware(&bios), &more, 120_000_000, &name).unwrap();
 }
 
 #[test]
@@ -131,8 +152,10 @@ fn a_linux_frame_buffer_console_is_the_same_while_recording_and_replaying() {
 
 fn frame_buffer_console() -> Result<()> {
     let kernel = Kernel::Amd64;
-    let modules =
-        guests::modules(kernel, &["drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"])?;
+    let modules = guests::modules(
+        kernel,
+        &["drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"],
+    )?;
     let scratch = tempfile::tempdir()?;
     let initrd = scratch.path().join("initrd");
     fs::write(&initrd, initrd::with_modules(kernel.arch(), &modules, FRAME_BUFFER)?)?;

@@ -12,8 +12,10 @@ use std::process::Command;
 
 /// Prints every event of every input device as numbers: type, code, value.
 const EVENTS: &str = r#"
+n=0
+until grep -q Mouse /proc/bus/input/devices || [ $n -gt 20 ]; do sleep 1; n=$((n+1)); done
 for event in /dev/input/event*; do
-    hexdump -v -e '2/8 "" "@event " 1/2 "%d " 1/2 "%d " 1/4 "%d\n"' $event &
+    hexdump -v -e '4/4 "%x " 1/2 " @event %d " 1/2 "%d " 1/4 "%d\n"' $event &
 done
 sleep 1
 echo "@ready"
@@ -86,7 +88,7 @@ fn drive(package: &Path) -> Result<()> {
     replay.arg(&recording).arg(format!("--serial=file={}", replayed.display()));
     Process::new(replay).limit(LIMIT).run()?.exited(0)?;
     let replayed = fs::read_to_string(&replayed)?;
-    ensure!(replayed.ends_with(said.trim_start_matches("\r\n")) || replayed.contains(&said), "{replayed}");
+    ensure!(replayed.contains(&said), "{replayed}");
     screenshot(&recording, None, &scratch.path().join("last.png"))?;
     Ok(())
 }
