@@ -111,7 +111,7 @@ pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>
     // The cloud kernel is for machines without these.
     let more = if flavour == Kernel::CloudAmd64 { &[][..] } else { PC_MODULES };
     let all = [MODULES, more].concat();
-    let entry = cache::entry(&format!("modules-{}-{}", flavour.name(), all.len()), |directory| {
+    let entry = cache::entry(&format!("modules-{version}-{}", all.len()), |directory| {
         let patterns: Vec<String> = all.iter().map(|name| format!("./lib/modules/*/{name}.ko")).collect();
         let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
         let apt = Apt::open(flavour.arch())?;
