@@ -81,10 +81,12 @@ impl Worker {
         let shared = Arc::clone(&self.shared);
         let alarm = Alarm(&shared, self.directory.clone());
         let opened = if Store::is_in(&self.directory) { self.open().map(|_| ()) } else { Ok(()) };
-        let mut fault = opened.err();
+        // Whoever waits until they are open can then ask what is wrong.
+        let is_open = opened.map_err(|fault| shared.give_up(fault.at(self.directory.clone()))).is_ok();
         // Nobody may wait for it.
         let _ = ready.send(());
-        while fault.is_none() {
+        let mut fault = None;
+        while is_open && fault.is_none() {
             let job = match jobs.recv() {
                 Ok(Job::End) | Err(_) => break,
                 Ok(job) => job,
