@@ -211,11 +211,11 @@ impl Port {
         let before = std::mem::replace(&mut self.link_control, value & 0xfff);
         if self.link_control & 0xf != 0 {
             self.due = None;
-        } else if before & 0xf != 0 {
-            if let Some(drive) = &mut self.drive {
-                drive.reset();
-                self.link_errors |= DIAG_N | DIAG_X;
-            }
+        } else if before & 0xf != 0
+            && let Some(drive) = &mut self.drive
+        {
+            drive.reset();
+            self.link_errors |= DIAG_N | DIAG_X;
         }
     }
 
