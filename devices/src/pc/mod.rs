@@ -173,7 +173,7 @@ impl Pc {
             Pointer::Move { dx, dy } => mouse.go(i32::from(dx), i32::from(dy)),
             Pointer::Place { x, y } => {
                 let (width, height) = self.state.vga.size();
-                let pixel = |at: u16, size: u32| (u32::from(at.min(0x7fff)) * size >> 15) as i32;
+                let pixel = |at: u16, size: u32| ((u32::from(at.min(0x7fff)) * size) >> 15) as i32;
                 let (x, y) = (pixel(x, width), pixel(y, height));
                 let (from_x, from_y) = self.state.pointer.replace((x, y)).unwrap_or((x, y));
                 mouse.go(x.saturating_sub(from_x), y.saturating_sub(from_y));
