@@ -215,7 +215,7 @@ fn difference(plain: &Run, run: &Run) -> Option<String> {
 fn brute_difference(brute: &Run, run: &Run) -> Option<String> {
     let breaks = |(at, hit): &(u64, Hit)| match hit {
         Hit::Breakpoint { addr } => Some((*at, *addr)),
-        Hit::Watch { .. } => None,
+        Hit::Watch { .. } | Hit::Event { .. } => None,
     };
     let breaks: Vec<_> = run.hits.iter().filter_map(breaks).collect();
     // A handler at the position of the instruction that faulted is seen by runs, and not by whole steps.
