@@ -543,7 +543,7 @@ mod tests {
     #[test]
     fn filters_let_through_what_they_should() {
         let mut bench = Bench::driven();
-        let mut passes = |bench: &mut Bench, to| {
+        let passes = |bench: &mut Bench, to| {
             bench.write(7, RECEIVED);
             bench.arrive(to, 60);
             let page = bench.card.current;

@@ -61,7 +61,7 @@ struct Packet {
     begun: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Transmit {
     control: u32,
     base: u64,
@@ -72,22 +72,6 @@ pub(super) struct Transmit {
     context: Context,
     packet: Packet,
     causes: u32,
-}
-
-impl Default for Transmit {
-    fn default() -> Self {
-        Self {
-            control: 0,
-            base: 0,
-            length: 0,
-            head: 0,
-            tail: 0,
-            kept: [0; 8],
-            context: Context::default(),
-            packet: Packet::default(),
-            causes: 0,
-        }
-    }
 }
 
 impl Transmit {

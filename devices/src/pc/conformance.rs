@@ -207,9 +207,7 @@ fn setup() -> impl Strategy<Value = Vec<Event>> {
     let mut all = vec![mouse, pic, pit, rtc, uart, apics, timer, hpet];
     all.extend(FUNCTIONS.map(|base| {
         let mut virtio = dwords(&[(base + 0x08, 1), (base + 0x0c, 1)]);
-        for (field, value) in [(0x14, 0xb)] {
-            virtio.push(Event::MemoryWrite(base + field, Width::B1, value));
-        }
+        virtio.push(Event::MemoryWrite(base + 0x14, Width::B1, 0xb));
         for queue in 0..2 {
             virtio.push(Event::MemoryWrite(base + 0x16, Width::B2, queue));
             virtio.push(Event::MemoryWrite(base + 0x18, Width::B2, 16));
