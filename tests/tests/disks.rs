@@ -86,13 +86,13 @@ fn attached_by(interface: &str) -> Result<()> {
     let console = recorded.text();
     let value = |marker| workload::value(console.as_bytes(), marker).unwrap_or_default();
     for (marker, expected) in [
-        ("disk", md5(&image)?),
-        ("disc", md5(&disc)?),
-        ("written", "same".to_owned()),
-        ("whole", md5(&written(image.clone()))?),
-        ("errors", "0".to_owned()),
+        ("@disk", md5(&image)?),
+        ("@disc", md5(&disc)?),
+        ("@written", "same".to_owned()),
+        ("@whole", md5(&written(image.clone()))?),
+        ("@errors", "0".to_owned()),
     ] {
-        ensure!(value(marker) == expected, "{interface}: @{marker} is not {expected:?} in\n{console}");
+        ensure!(value(marker) == expected, "{interface}: {marker} is not {expected:?} in\n{console}");
     }
     ensure!(fs::read(place("disk"))? == written(image), "{interface}: committed is not what was written");
     fs::remove_file(place("disk"))?;
