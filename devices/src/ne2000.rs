@@ -48,6 +48,8 @@ const BROADCAST: u8 = 1 << 2;
 const MULTICAST: u8 = 1 << 3;
 const PROMISCUOUS: u8 = 1 << 4;
 const MONITOR: u8 = 1 << 5;
+/// Data configuration: remote DMA moves words.
+const WORDS: u8 = 1;
 /// Transmit configuration: loopback modes.
 const LOOPBACK: u8 = 3 << 1;
 
@@ -88,8 +90,8 @@ pub struct Ne2000 {
     groups: [u8; 8],
     /// Frames that wait for room in the ring.
     waiting: VecDeque<Vec<u8>>,
-    /// A frame to be sent, and when it was handed over.
-    sending: Option<VirtualTime>,
+    /// Since when there is a frame to send or to receive.
+    work: Option<VirtualTime>,
 }
 
 impl Ne2000 {
@@ -132,7 +134,7 @@ impl Ne2000 {
             address: [0; 6],
             groups: [0; 8],
             waiting: VecDeque::new(),
-            sending: None,
+            work: None,
         }
     }
 
@@ -213,7 +215,7 @@ impl Ne2000 {
         }
         if value & TRANSMIT != 0 {
             self.command |= TRANSMIT;
-            self.sending = Some(now);
+            self.work = Some(now);
         }
         self.receive_waiting();
     }
@@ -335,11 +337,13 @@ impl PciFunction for Ne2000 {
     fn read(&mut self, _now: VirtualTime, _bar: u8, offset: u64, width: Width) -> u64 {
         match offset {
             DATA..RESET => {
+                // In word mode an access of one byte takes a word, and leaves half of it.
+                let moved = if self.data_control & WORDS != 0 { width.max(Width::B2) } else { width };
                 let mut byte = |n: u64| {
                     let value = self.remote(REMOTE_READ).map_or(0xff, |at| self.memory(at));
                     u64::from(value) << (8 * n)
                 };
-                (0..width.bytes()).fold(0, |value, n| value | byte(n))
+                (0..moved.bytes()).fold(0, |value, n| value | byte(n)) & width.ones()
             }
             RESET.. => {
                 self.interrupt_status |= IN_RESET;
@@ -366,11 +370,13 @@ impl PciFunction for Ne2000 {
     }
 
     fn service_at(&self) -> Option<VirtualTime> {
-        self.sending
+        self.work
     }
 
     fn serve(&mut self, _now: VirtualTime, _masters: &mut Masters<'_>, outputs: &mut Vec<Output>) {
-        if self.sending.take().is_none() {
+        self.work = None;
+        self.receive_waiting();
+        if self.command & TRANSMIT == 0 {
             return;
         }
         let from = u16::from(self.transmit_page) << 8;
@@ -385,14 +391,14 @@ impl PciFunction for Ne2000 {
     }
 
     /// Nobody hears a frame that arrives before the chip is started.
-    fn receive(&mut self, _now: VirtualTime, input: &Input) -> bool {
+    fn receive(&mut self, now: VirtualTime, input: &Input) -> bool {
         let Input::Frame { nic, bytes } = input else { return false };
         if *nic != self.nic.nic {
             return false;
         }
         if self.is_running() && self.waiting.len() < MOST_WAITING {
             self.waiting.push_back(bytes.clone());
-            self.receive_waiting();
+            self.work = self.work.or(Some(now));
         }
         true
     }
@@ -490,15 +496,20 @@ mod tests {
             let mut bytes = to.to_vec();
             bytes.extend((6..len).map(|n| n as u8));
             assert!(self.card.receive(NOW, &Input::Frame { nic: 0, bytes: bytes.clone() }));
+            self.serve();
             bytes
         }
     }
 
     #[test]
     fn the_prom_has_the_address_twice() {
-        let prom = Bench::driven().fetch(0, 32);
+        let mut bench = Bench::driven();
+        let prom = bench.fetch(0, 32);
         assert_eq!(prom[..12], MAC.map(|byte| [byte; 2]).concat());
         assert_eq!(prom[28..], [0x57; 4]);
+        // Byte by byte, in word mode, it is there once.
+        bench.remote(REMOTE_READ, 0, 32);
+        assert_eq!([0; 6].map(|_| bench.read(DATA)), MAC);
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl Card {
     /// Sends a frame. One for which there is no room is lost, as on any network.
     pub fn send(&mut self, frame: &[u8]) {
         let sent = match &mut self.wire {
-            Some(Wire::Stream { stream, .. }) => stream.send(frame),
+            Some(Wire::Stream { stream, _behind: Some(_) }) => stream.send(passt::without_padding(frame)),
+            Some(Wire::Stream { stream, _behind: None }) => stream.send(frame),
             Some(Wire::Tap(tap)) => tap.send(frame),
             None => Ok(()),
         };
