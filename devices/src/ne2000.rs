@@ -183,7 +183,10 @@ impl Ne2000 {
             (0, 0x05) => self.transmit_count = low(self.transmit_count),
             (0, 0x06) => self.transmit_count = high(self.transmit_count),
             // Reset is a state, not an event.
-            (0, 0x07) => self.interrupt_status &= !(value & !IN_RESET),
+            (0, 0x07) => {
+                self.interrupt_status &= !(value & !IN_RESET);
+                self.receive_waiting();
+            }
             (0, 0x08) => self.remote_address = low(self.remote_address),
             (0, 0x09) => self.remote_address = high(self.remote_address),
             (0, 0x0a) => self.remote_count = low(self.remote_count),
@@ -280,6 +283,8 @@ impl Ne2000 {
                 && frame.len() <= LONGEST
                 && self.accepts(frame);
             if is_seen && !self.store() {
+                // A driver that has acknowledged too early would never make room.
+                self.interrupt_status |= RECEIVED;
                 return;
             }
             self.waiting.pop_front();
@@ -539,6 +544,8 @@ mod tests {
         }
         // Three pages each: two leave three of ten before the boundary, which is not enough.
         assert_eq!(bench.card.backlog(Backlog::Nic(0)), 1200);
+        bench.write(7, RECEIVED);
+        assert!(bench.card.interrupt(), "more waits");
         let mut page = 0x47;
         for frame in frames {
             let header = bench.fetch(u16::from(page) << 8, 4);
