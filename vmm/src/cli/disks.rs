@@ -1,7 +1,8 @@
 //! `--disk` and `--cdrom`: images, what a recording says of them, and the devices that the guest finds them behind.
 
 use anyhow::{Context, ensure};
-use rrvmm::disk::{DiskInfo, Disks, Format, Image, SECTOR};
+use rrvmm::disk::{DiskInfo, Disks};
+use rrvmm::host::image::{Format, Image, SECTOR};
 use rrvmm::tell;
 use rrvmm_devices::ahci::PORTS;
 use rrvmm_devices::ata::{AtaDrive, Media};

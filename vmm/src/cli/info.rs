@@ -83,7 +83,7 @@ fn disk_line(disk: &DiskInfo, has: &BlockTotals) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rrvmm::disk::Format;
+    use rrvmm::host::image::Format;
     use rrvmm_replay::{EndReason, MachineDigest, Position, Stamp, VirtualTime};
 
     fn manifest() -> Manifest {

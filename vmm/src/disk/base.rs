@@ -2,7 +2,7 @@
 
 use super::error::DiskError;
 use super::first_reads::{Log, Seen};
-use super::image::Image;
+use crate::host::image::Image;
 use rrvmm_replay::Digest;
 use rrvmm_replay::journal::{BLOCK_SIZE, Block, Blocks};
 use std::io::{Read, Seek};

@@ -5,13 +5,11 @@
 //! image is not needed any more, and nobody needs to be believed that it is still the same.
 
 mod base;
-mod commit;
 mod contents;
 mod error;
 mod first_reads;
-mod image;
-mod lock;
 
+use crate::host::image::{Format, Image};
 use crate::pages::Pages;
 use base::{Absent, Base, OfImage, OfRecording};
 use contents::{Contents, Failed};
@@ -24,9 +22,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex};
 
-pub use commit::Progress;
-pub use error::{DiskError, ImageError};
-pub use image::{Format, Image, SECTOR};
+pub use error::DiskError;
 
 /// What a recording says of a disk. Fields are only ever added.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,7 +38,7 @@ use rrvmm_replay::{JournalReader, Position, Replayer, Stamp, Steppable as _, Tim
 
 use crate::accel::TcgEngine;
 use crate::checkpoints::{CheckpointError, Checkpoints};
-use crate::disk::Image;
+use crate::host::image::Image;
 use crate::machine::PcMachine;
 use crate::session::{Recording, Setup};
 

@@ -10,6 +10,7 @@
 mod clock;
 mod error;
 mod escape;
+pub mod image;
 mod inputs;
 mod live;
 mod net;

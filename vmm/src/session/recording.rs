@@ -12,7 +12,8 @@ use super::drive::drive;
 use super::host::{Host, Nobody};
 use super::setup::Setup;
 use crate::accel::TcgEngine;
-use crate::disk::{Disks, Image};
+use crate::disk::Disks;
+use crate::host::image::Image;
 use crate::machine::{BuildError, PcMachine};
 
 use super::{Machine, Options, Outcome, SessionError};

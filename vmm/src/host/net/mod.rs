@@ -30,7 +30,7 @@ enum Wire {
     Stream {
         stream: Stream,
         /// Ends when this goes.
-        _behind: Option<Passt>,
+        passt: Option<Passt>,
     },
     Tap(Tap),
 }
@@ -54,9 +54,9 @@ impl Card {
         let wire = match spec {
             NetSpec::User => {
                 let (passt, stream) = Passt::start()?;
-                Wire::Stream { stream: Stream::new(stream)?, _behind: Some(passt) }
+                Wire::Stream { stream: Stream::new(stream)?, passt: Some(passt) }
             }
-            NetSpec::Unix(path) => Wire::Stream { stream: Stream::connect(path)?, _behind: None },
+            NetSpec::Unix(path) => Wire::Stream { stream: Stream::connect(path)?, passt: None },
             NetSpec::Tap(name) => Wire::Tap(Tap::open(name)?),
         };
         Ok(Self { number, spec: spec.clone(), wire: Some(wire), held: false })
@@ -76,8 +76,8 @@ impl Card {
     /// Sends a frame. One for which there is no room is lost, as on any network.
     pub fn send(&mut self, frame: &[u8]) {
         let sent = match &mut self.wire {
-            Some(Wire::Stream { stream, _behind: Some(_) }) => stream.send(passt::without_padding(frame)),
-            Some(Wire::Stream { stream, _behind: None }) => stream.send(frame),
+            Some(Wire::Stream { stream, passt: Some(_) }) => stream.send(passt::without_padding(frame)),
+            Some(Wire::Stream { stream, passt: None }) => stream.send(frame),
             Some(Wire::Tap(tap)) => tap.send(frame),
             None => Ok(()),
         };

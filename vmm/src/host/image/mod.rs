@@ -1,7 +1,9 @@
-//! Disk images: raw files, block devices, and qcow2. Read, never written.
+//! Disk images: raw files, block devices, and qcow2. Only read while a guest runs; a raw one may be written afterwards.
 
-use super::error::ImageError;
-use super::lock::lock_for_reading;
+mod commit;
+mod error;
+mod lock;
+
 use imago::FormatAccess;
 use imago::qcow2::Qcow2;
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+
+pub use commit::Progress;
+pub use error::ImageError;
+use lock::lock_for_reading;
 
 /// Bytes of a sector: sizes of disks are multiples of it.
 pub const SECTOR: u64 = 512;
@@ -153,7 +159,7 @@ impl Image {
         if !is_same || (now.is_file() && now.len() != self.opened.0) {
             return Err(ImageError::Changed { path: self.path.clone() });
         }
-        if !super::lock::lock_for_writing(&file, &self.file).map_err(failed)? {
+        if !lock::lock_for_writing(&file, &self.file).map_err(failed)? {
             return Err(ImageError::Locked { path: self.path.clone() });
         }
         Ok(file)

@@ -1,7 +1,7 @@
 //! What the guest has written, written back to the image.
 
+use super::Image;
 use super::error::ImageError;
-use super::image::Image;
 use crate::pages::Pages;
 use rrvmm_replay::journal::BLOCK_SIZE;
 use std::os::unix::fs::FileExt;
