@@ -89,6 +89,15 @@ pub enum Button {
     Right,
 }
 
+/// Where what arrives from outside can wait for the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backlog {
+    /// The network card of this number.
+    Nic(u8),
+    /// The console port of this number.
+    Console(u8),
+}
+
 impl Input {
     /// The recording's channel this input is kept in.
     #[must_use]

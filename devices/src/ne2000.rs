@@ -6,16 +6,14 @@
 use crate::bus::Width;
 use crate::bytes::Bytes;
 use crate::dma::Masters;
-use crate::ethernet::crc32;
-use crate::input::Input;
+use crate::ethernet::{Arrivals, crc32};
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::NicConfig;
 use crate::pci::config_space::{BarKind, ConfigSpace, Identity};
 use crate::pci::function::PciFunction;
-use crate::virtio::Backlog;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 
 const VENDOR: u16 = 0x10ec;
 const DEVICE: u16 = 0x8029;
@@ -62,7 +60,6 @@ const HEADER: usize = 4;
 const CRC: usize = 4;
 const SHORTEST: usize = 60;
 const LONGEST: usize = 1518;
-const MOST_WAITING: usize = 1024;
 
 /// The card.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +86,7 @@ pub struct Ne2000 {
     address: [u8; 6],
     groups: [u8; 8],
     /// Frames that wait for room in the ring.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: Arrivals,
     /// Since when there is a frame to send or to receive.
     work: Option<VirtualTime>,
 }
@@ -133,7 +130,7 @@ impl Ne2000 {
             data_control: 0,
             address: [0; 6],
             groups: [0; 8],
-            waiting: VecDeque::new(),
+            waiting: Arrivals::default(),
             work: None,
         }
     }
@@ -276,7 +273,7 @@ impl Ne2000 {
     /// Puts frames that wait into the ring as far as it has room.
     fn receive_waiting(&mut self) {
         while self.is_running()
-            && let Some(frame) = self.waiting.front()
+            && let Some(frame) = self.waiting.first()
         {
             let is_seen = self.receive_control & MONITOR == 0
                 && self.transmit_control & LOOPBACK == 0
@@ -287,15 +284,15 @@ impl Ne2000 {
                 self.interrupt_status |= RECEIVED;
                 return;
             }
-            self.waiting.pop_front();
+            self.waiting.drop_first();
         }
     }
 
     /// Puts the first frame that waits into the ring, if that has room.
     fn store(&mut self) -> bool {
         let (start, stop) = (self.page_start, self.page_stop);
-        let Some(frame) = self.waiting.front() else { return true };
-        let mut bytes = frame.clone();
+        let Some(frame) = self.waiting.first() else { return true };
+        let mut bytes = frame.to_vec();
         bytes.resize(frame.len().max(SHORTEST), 0);
         bytes.extend(crc32(&bytes).to_le_bytes());
         let pages = (HEADER + bytes.len()).div_ceil(256) as u8;
@@ -401,8 +398,7 @@ impl PciFunction for Ne2000 {
         if *nic != self.nic.nic {
             return false;
         }
-        if self.is_running() && self.waiting.len() < MOST_WAITING {
-            self.waiting.push_back(bytes.clone());
+        if self.is_running() && self.waiting.push(bytes) {
             self.work = self.work.or(Some(now));
         }
         true
@@ -410,7 +406,7 @@ impl PciFunction for Ne2000 {
 
     fn backlog(&self, of: Backlog) -> usize {
         match of {
-            Backlog::Nic(nic) if nic == self.nic.nic => self.waiting.iter().map(Vec::len).sum(),
+            Backlog::Nic(nic) if nic == self.nic.nic => self.waiting.bytes(),
             Backlog::Nic(_) | Backlog::Console(_) => 0,
         }
     }

@@ -7,6 +7,7 @@ mod interrupts;
 mod phy;
 mod receive;
 mod registers;
+mod ring;
 mod statistics;
 mod transmit;
 
@@ -15,12 +16,12 @@ mod tests;
 
 use crate::bus::Width;
 use crate::dma::Masters;
-use crate::input::Input;
+use crate::ethernet::Arrivals;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::NicConfig;
 use crate::pci::config_space::{BarKind, ConfigSpace, Identity};
 use crate::pci::function::PciFunction;
-use crate::virtio::Backlog;
 use eeprom::Eeprom;
 use interrupts::Interrupts;
 use phy::Phy;
@@ -29,7 +30,6 @@ use registers::Register;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 use statistics::Statistics;
-use std::collections::VecDeque;
 use transmit::Transmit;
 
 const VENDOR: u16 = 0x8086;
@@ -42,8 +42,6 @@ const MEMORY_SIZE: u64 = 0x2_0000;
 const PORT_BAR: u8 = 1;
 const PORT_SIZE: u64 = 64;
 
-/// Frames on the way into the chip; what comes when they are that many is lost, as with a full FIFO.
-const MOST_WAITING: usize = 1024;
 /// Longest frame that the receiver takes, without its CRC (13.4.22, long packets).
 const LONGEST_FRAME: usize = 16384 - 4;
 
@@ -77,7 +75,7 @@ struct Chip {
     transmit: Transmit,
     statistics: Statistics,
     /// Frames for which there was no descriptor yet.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: Arrivals,
 }
 
 impl Chip {
@@ -92,7 +90,7 @@ impl Chip {
             receive: Receive::new(mac),
             transmit: Transmit::default(),
             statistics: Statistics::default(),
-            waiting: VecDeque::new(),
+            waiting: Arrivals::default(),
         }
     }
 }
@@ -190,7 +188,7 @@ impl E1000 {
     /// Passes frames that wait to descriptors, in order, as far as there are any.
     fn receive_waiting(&mut self, masters: &mut Masters<'_>) {
         let Chip { receive, interrupts, statistics, waiting, .. } = &mut self.chip;
-        while let Some(frame) = waiting.front() {
+        while let Some(frame) = waiting.first() {
             match receive.take(frame, masters.memory) {
                 receive::Taken::Stored { causes } => {
                     statistics.received(frame);
@@ -202,7 +200,7 @@ impl E1000 {
                     break;
                 }
             }
-            waiting.pop_front();
+            waiting.drop_first();
         }
     }
 }
@@ -269,9 +267,8 @@ impl PciFunction for E1000 {
             return false;
         }
         let chip = &mut self.chip;
-        let fits = chip.waiting.len() < MOST_WAITING && bytes.len() <= LONGEST_FRAME;
-        if chip.receive.is_enabled() && fits {
-            chip.waiting.push_back(bytes.clone());
+        let fits = chip.receive.is_enabled() && bytes.len() <= LONGEST_FRAME;
+        if fits && chip.waiting.push(bytes) {
             self.work = self.work.or(Some(now));
         } else {
             chip.statistics.missed();
@@ -281,7 +278,7 @@ impl PciFunction for E1000 {
 
     fn backlog(&self, of: Backlog) -> usize {
         match of {
-            Backlog::Nic(nic) if nic == self.nic.nic => self.chip.waiting.iter().map(Vec::len).sum(),
+            Backlog::Nic(nic) if nic == self.nic.nic => self.chip.waiting.bytes(),
             Backlog::Nic(_) | Backlog::Console(_) => 0,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::interrupts::{RECEIVE_LOW, RECEIVED};
 use super::registers::ReceiveRegister;
+use super::ring::Ring;
 use crate::dma::Memory;
 use crate::ethernet::crc32;
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,6 @@ const STRIP_CRC: u32 = 1 << 26;
 /// In the upper half of a receive address: it is valid.
 const ADDRESS_VALID: u32 = 1 << 31;
 
-/// Bytes of a descriptor.
-const DESCRIPTOR: u64 = 16;
 /// Status of a descriptor: done, end of packet, no checksum was looked at.
 const DONE: u8 = 1;
 const END_OF_PACKET: u8 = 1 << 1;
@@ -34,11 +33,7 @@ const CRC: usize = 4;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Receive {
     control: u32,
-    base: u64,
-    length: u32,
-    head: u32,
-    tail: u32,
-    checksum: u32,
+    ring: Ring,
     kept: Vec<u32>,
     addresses: Vec<u32>,
     multicast: Vec<u32>,
@@ -67,11 +62,7 @@ impl Receive {
         addresses[1] = u32::from_le_bytes([mac[4], mac[5], 0, 0]) | ADDRESS_VALID;
         Self {
             control: 0,
-            base: 0,
-            length: 0,
-            head: 0,
-            tail: 0,
-            checksum: 0,
+            ring: Ring::default(),
             kept: vec![0; 16],
             addresses,
             multicast: vec![0; 128],
@@ -83,12 +74,7 @@ impl Receive {
         let of = |table: &[u32], n: u8| table.get(usize::from(n)).copied().unwrap_or(0);
         match register {
             ReceiveRegister::Control => self.control,
-            ReceiveRegister::BaseLow => self.base as u32,
-            ReceiveRegister::BaseHigh => (self.base >> 32) as u32,
-            ReceiveRegister::Length => self.length,
-            ReceiveRegister::Head => self.head,
-            ReceiveRegister::Tail => self.tail,
-            ReceiveRegister::Checksum => self.checksum,
+            ReceiveRegister::Ring(register) => self.ring.read(register),
             ReceiveRegister::Kept(n) => of(&self.kept, n),
             ReceiveRegister::Address(n) => of(&self.addresses, n),
             ReceiveRegister::Multicast(n) => of(&self.multicast, n),
@@ -99,14 +85,7 @@ impl Receive {
     pub fn write(&mut self, register: ReceiveRegister, value: u32) {
         let table = match register {
             ReceiveRegister::Control => return self.control = value,
-            ReceiveRegister::BaseLow => return self.base = self.base >> 32 << 32 | u64::from(value & !15),
-            ReceiveRegister::BaseHigh => {
-                return self.base = self.base & 0xffff_ffff | u64::from(value) << 32;
-            }
-            ReceiveRegister::Length => return self.length = value & 0x000f_ff80,
-            ReceiveRegister::Head => return self.head = value & 0xffff,
-            ReceiveRegister::Tail => return self.tail = value & 0xffff,
-            ReceiveRegister::Checksum => return self.checksum = value,
+            ReceiveRegister::Ring(register) => return self.ring.write(register, value),
             ReceiveRegister::Kept(n) => self.kept.get_mut(usize::from(n)),
             ReceiveRegister::Address(n) => self.addresses.get_mut(usize::from(n)),
             ReceiveRegister::Multicast(n) => self.multicast.get_mut(usize::from(n)),
@@ -123,20 +102,7 @@ impl Receive {
 
     /// Whether a frame could be stored.
     pub fn is_ready(&self) -> bool {
-        self.is_enabled() && self.free() != 0
-    }
-
-    /// Descriptors in the ring.
-    fn count(&self) -> u32 {
-        self.length / DESCRIPTOR as u32
-    }
-
-    /// Descriptors that the driver has given and that are not used yet.
-    fn free(&self) -> u32 {
-        match self.count() {
-            0 => 0,
-            count => (self.tail % count + count - self.head % count) % count,
-        }
+        self.is_enabled() && self.ring.given() != 0
     }
 
     /// Bytes of a buffer.
@@ -160,20 +126,19 @@ impl Receive {
         }
         let pieces = bytes.chunks(self.buffer());
         let last = pieces.len() - 1;
-        if (self.free() as usize) < pieces.len() {
+        if (self.ring.given() as usize) < pieces.len() {
             return Taken::NoRoom;
         }
         for (n, piece) in pieces.enumerate() {
             self.store(piece, n == last, memory);
         }
-        let low = self.free() <= self.count() >> (1 + (self.control >> 8 & 3));
+        let low = self.ring.given() <= self.ring.count() >> (1 + (self.control >> 8 & 3));
         Taken::Stored { causes: RECEIVED | if low { RECEIVE_LOW } else { 0 } }
     }
 
     /// Fills the buffer of the descriptor at the head. What lies outside memory is lost, as on a bus where nobody answers.
     fn store(&mut self, piece: &[u8], last: bool, memory: &mut dyn Memory) {
-        let head = self.head % self.count();
-        let at = self.base.wrapping_add(u64::from(head) * DESCRIPTOR);
+        let at = self.ring.take();
         let mut address = [0; 8];
         if memory.read(at, &mut address) {
             memory.write(u64::from_le_bytes(address), piece);
@@ -182,7 +147,6 @@ impl Receive {
         rest[..2].copy_from_slice(&(piece.len() as u16).to_le_bytes());
         rest[4] = DONE | IGNORE_CHECKSUM | if last { END_OF_PACKET } else { 0 };
         memory.write(at.wrapping_add(8), &rest);
-        self.head = (head + 1) % self.count();
     }
 
     /// Whether the filters let a frame through (3.2.2).

@@ -39,24 +39,28 @@ pub(super) enum InterruptRegister {
     MaskClear,
 }
 
+/// Of a ring of descriptors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RingRegister {
+    /// RDBAL, TDBAL
+    BaseLow,
+    /// RDBAH, TDBAH
+    BaseHigh,
+    /// RDLEN, TDLEN
+    Length,
+    /// RDH, TDH
+    Head,
+    /// RDT, TDT
+    Tail,
+}
+
 /// Of the receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiveRegister {
     /// RCTL
     Control,
-    /// RDBAL
-    BaseLow,
-    /// RDBAH
-    BaseHigh,
-    /// RDLEN
-    Length,
-    /// RDH
-    Head,
-    /// RDT
-    Tail,
-    /// RXCSUM
-    Checksum,
-    /// A register that only keeps what is written: RDTR, RXDCTL, RADV, flow control.
+    Ring(RingRegister),
+    /// A register that only keeps what is written: RDTR, RXDCTL, RADV, RXCSUM, flow control.
     Kept(u8),
     /// RAL and RAH in turns
     Address(u8),
@@ -71,16 +75,7 @@ pub(super) enum ReceiveRegister {
 pub(super) enum TransmitRegister {
     /// TCTL
     Control,
-    /// TDBAL
-    BaseLow,
-    /// TDBAH
-    BaseHigh,
-    /// TDLEN
-    Length,
-    /// TDH
-    Head,
-    /// TDT
-    Tail,
+    Ring(RingRegister),
     /// A register that only keeps what is written: TIPG, AIT, TIDV, TXDCTL, TADV, TSPMT.
     Kept(u8),
 }
@@ -122,12 +117,12 @@ impl Register {
             0x5808 => Register::Receive(R::Kept(12)),
             0x5820 => Register::Receive(R::Kept(13)),
             0x5010 => Register::Receive(R::Kept(14)),
-            0x2800 => Register::Receive(R::BaseLow),
-            0x2804 => Register::Receive(R::BaseHigh),
-            0x2808 => Register::Receive(R::Length),
-            0x2810 => Register::Receive(R::Head),
-            0x2818 => Register::Receive(R::Tail),
-            0x5000 => Register::Receive(R::Checksum),
+            0x2800 => Register::Receive(R::Ring(RingRegister::BaseLow)),
+            0x2804 => Register::Receive(R::Ring(RingRegister::BaseHigh)),
+            0x2808 => Register::Receive(R::Ring(RingRegister::Length)),
+            0x2810 => Register::Receive(R::Ring(RingRegister::Head)),
+            0x2818 => Register::Receive(R::Ring(RingRegister::Tail)),
+            0x5000 => Register::Receive(R::Kept(15)),
             0x5200..0x5400 => Register::Receive(R::Multicast(number(0x5200))),
             0x5400..0x5480 => Register::Receive(R::Address(number(0x5400))),
             0x5600..0x5800 => Register::Receive(R::Vlan(number(0x5600))),
@@ -139,11 +134,11 @@ impl Register {
             0x382c => Register::Transmit(T::Kept(4)),
             0x3830 => Register::Transmit(T::Kept(5)),
             0x0178 => Register::Transmit(T::Kept(6)),
-            0x3800 => Register::Transmit(T::BaseLow),
-            0x3804 => Register::Transmit(T::BaseHigh),
-            0x3808 => Register::Transmit(T::Length),
-            0x3810 => Register::Transmit(T::Head),
-            0x3818 => Register::Transmit(T::Tail),
+            0x3800 => Register::Transmit(T::Ring(RingRegister::BaseLow)),
+            0x3804 => Register::Transmit(T::Ring(RingRegister::BaseHigh)),
+            0x3808 => Register::Transmit(T::Ring(RingRegister::Length)),
+            0x3810 => Register::Transmit(T::Ring(RingRegister::Head)),
+            0x3818 => Register::Transmit(T::Ring(RingRegister::Tail)),
             0x0e00 => Register::LedControl,
             0x5800 => Register::WakeUpControl,
             0x4000..0x4100 => Register::Statistic(number(0x4000)),

@@ -3,14 +3,13 @@
 use super::checksum::{Place, set_u16, sum, u16_at};
 use super::interrupts::{TRANSMIT_DONE, TRANSMIT_EMPTY};
 use super::registers::TransmitRegister;
+use super::ring::{DESCRIPTOR, Ring};
 use crate::dma::Memory;
 use serde::{Deserialize, Serialize};
 
 /// TCTL: enable.
 const ENABLE: u32 = 1 << 1;
 
-/// Bytes of a descriptor.
-const DESCRIPTOR: u64 = 16;
 /// Descriptors done in one call, and the virtual time until the next if there are more.
 const BURST: u32 = 1024;
 pub(super) const BURST_NS: u64 = 10_000;
@@ -64,10 +63,7 @@ struct Packet {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Transmit {
     control: u32,
-    base: u64,
-    length: u32,
-    head: u32,
-    tail: u32,
+    ring: Ring,
     kept: [u32; 8],
     context: Context,
     packet: Packet,
@@ -78,11 +74,7 @@ impl Transmit {
     pub fn read(&self, register: TransmitRegister) -> u32 {
         match register {
             TransmitRegister::Control => self.control,
-            TransmitRegister::BaseLow => self.base as u32,
-            TransmitRegister::BaseHigh => (self.base >> 32) as u32,
-            TransmitRegister::Length => self.length,
-            TransmitRegister::Head => self.head,
-            TransmitRegister::Tail => self.tail,
+            TransmitRegister::Ring(register) => self.ring.read(register),
             TransmitRegister::Kept(n) => self.kept[usize::from(n) % self.kept.len()],
         }
     }
@@ -90,11 +82,7 @@ impl Transmit {
     pub fn write(&mut self, register: TransmitRegister, value: u32) {
         match register {
             TransmitRegister::Control => self.control = value,
-            TransmitRegister::BaseLow => self.base = self.base >> 32 << 32 | u64::from(value & !15),
-            TransmitRegister::BaseHigh => self.base = self.base & 0xffff_ffff | u64::from(value) << 32,
-            TransmitRegister::Length => self.length = value & 0x000f_ff80,
-            TransmitRegister::Head => self.head = value & 0xffff,
-            TransmitRegister::Tail => self.tail = value & 0xffff,
+            TransmitRegister::Ring(register) => self.ring.write(register, value),
             TransmitRegister::Kept(n) => {
                 let n = usize::from(n) % self.kept.len();
                 self.kept[n] = value;
@@ -102,14 +90,9 @@ impl Transmit {
         }
     }
 
-    fn count(&self) -> u32 {
-        self.length / DESCRIPTOR as u32
-    }
-
     /// Whether a descriptor waits to be done.
     pub fn has_work(&self) -> bool {
-        let count = self.count();
-        self.control & ENABLE != 0 && count != 0 && self.head % count != self.tail % count
+        self.control & ENABLE != 0 && self.ring.given() != 0
     }
 
     /// The interrupt causes since the last call.
@@ -123,13 +106,11 @@ impl Transmit {
         let any = self.has_work();
         while self.has_work() && left != 0 {
             left -= 1;
-            let head = self.head % self.count();
-            let at = self.base.wrapping_add(u64::from(head) * DESCRIPTOR);
+            let at = self.ring.take();
             let mut descriptor = [0; DESCRIPTOR as usize];
             if memory.read(at, &mut descriptor) {
                 self.descriptor(at, descriptor, memory, &mut send);
             }
-            self.head = (head + 1) % self.count();
         }
         let more = self.has_work();
         if any && !more {

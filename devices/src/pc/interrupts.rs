@@ -87,7 +87,7 @@ impl Pc {
         self.drive_links();
         self.drive_ide();
         if !self.state.virtio.is_empty() {
-            self.drive_hpet();
+            self.drive_shared_pins();
         }
         self.settle();
     }
@@ -102,7 +102,7 @@ impl Pc {
     }
 
     /// Puts the level triggered HPET timers and the virtio devices in memory on their lines.
-    pub(crate) fn drive_hpet(&mut self) {
+    pub(crate) fn drive_shared_pins(&mut self) {
         for pin in VIRTIO_MMIO_FIRST_PIN..PINS {
             self.set_pin(pin, self.level(pin));
         }

@@ -144,7 +144,7 @@ impl Pc {
         }
         self.catch_up(now);
         self.state.hpet.write(now, offset & !7, width.ones() << (shift * 8), value << (shift * 8));
-        self.drive_hpet();
+        self.drive_shared_pins();
         self.drive_lines();
         self.settle();
     }

@@ -18,10 +18,9 @@ pub use state::PcState;
 
 use crate::dma::Masters;
 use crate::fw_cfg::FwCfgItems;
-use crate::input::{Input, Pointer};
+use crate::input::{Backlog, Input, Pointer};
 use crate::output::Output;
 use crate::vga::{self, Frame, VideoMemory};
-use crate::virtio::Backlog;
 use rrvmm_replay::{Admitted, VirtualTime};
 use serde::{Deserialize, Serialize};
 

@@ -11,12 +11,12 @@ use crate::chips::pm::Pm;
 use crate::chips::uart16550::Uart16550;
 use crate::dma::Masters;
 use crate::fw_cfg::FwCfg;
-use crate::input::Input;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::{PcConfig, Unclaimed};
 use crate::pci::PciBus;
 use crate::vga::Vga;
-use crate::virtio::{Backlog, VirtioMmio};
+use crate::virtio::VirtioMmio;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
 use crate::ide::PiixIde;
-use crate::input::Input;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::PcConfig;
 use crate::pci::config_space::{BarKind, ConfigSpace, INTERRUPT_LINE, INTERRUPT_PIN, Space};
@@ -13,7 +13,6 @@ use crate::pci::function::{Function, PciFunction};
 use crate::pci::i440fx::I440fx;
 use crate::pci::piix3::{DEFAULT_ROUTES, Piix3};
 use crate::pci::piix4_pm::Piix4Pm;
-use crate::virtio::Backlog;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 

@@ -6,11 +6,11 @@ use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
 use crate::e1000::E1000;
 use crate::ide::PiixIde;
-use crate::input::Input;
+use crate::input::{Backlog, Input};
 use crate::ne2000::Ne2000;
 use crate::output::Output;
 use crate::pci::config_space::ConfigSpace;
-use crate::virtio::{Backlog, VirtioPci};
+use crate::virtio::VirtioPci;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
 

@@ -8,7 +8,7 @@ use super::queue::RingFeatures;
 use super::rng::Rng;
 use super::{Chain, Fault, Queue};
 use crate::dma::{Disks, Memory};
-use crate::input::Input;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use rrvmm_replay::VirtualTime;
 use serde::{Deserialize, Serialize};
@@ -78,15 +78,6 @@ impl Io<'_> {
     pub fn most(&self, n: usize) -> u16 {
         self.queues.get(n).map_or(0, Queue::size)
     }
-}
-
-/// Where what arrives from outside can wait for the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backlog {
-    /// The network card of this number.
-    Nic(u8),
-    /// The console port of this number.
-    Console(u8),
 }
 
 /// A type of device.

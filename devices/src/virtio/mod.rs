@@ -23,7 +23,7 @@ pub(crate) mod tests;
 pub mod transport;
 
 pub use chain::{Chain, Cursor, Segment};
-pub use device::{Backlog, Device, Io, Kind};
+pub use device::{Device, Io, Kind};
 pub use fault::Fault;
 pub use mmio::VirtioMmio;
 pub use pci::VirtioPci;

@@ -1,11 +1,11 @@
 //! Virtio over PCI, without the legacy interface (4.1).
 
 use super::queue::Area;
-use super::{Backlog, Kind, Transport};
+use super::{Kind, Transport};
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
 use crate::dma::Masters;
-use crate::input::Input;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pci::config_space::{BarKind, ConfigSpace, Identity};
 use crate::pci::function::PciFunction;

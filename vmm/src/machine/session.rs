@@ -2,7 +2,7 @@
 
 use super::{PcMachine, describe};
 use crate::session::{FullPorts, Machine};
-use rrvmm_devices::{Output, virtio::Backlog};
+use rrvmm_devices::{Output, input::Backlog};
 use rrvmm_replay::seam::FirstReads;
 
 /// Bytes at a serial port for which the guest has work enough: a few hundred milliseconds at 115200 baud.

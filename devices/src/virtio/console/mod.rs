@@ -3,8 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Backlog, Device, Fault, Io};
-use crate::input::Input;
+use super::{Device, Fault, Io};
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::PortConfig;
 use serde::{Deserialize, Serialize};

@@ -4,7 +4,8 @@ mod codes;
 #[cfg(test)]
 mod tests;
 
-use super::{Backlog, Device, Fault, Io};
+use super::{Device, Fault, Io};
+use crate::input::Backlog;
 use crate::input::{Button, Input, Pointer};
 use crate::key::Key;
 use codes::{

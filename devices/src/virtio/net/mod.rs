@@ -3,12 +3,12 @@
 #[cfg(test)]
 mod tests;
 
-use super::{Backlog, Device, Fault, Io};
-use crate::input::Input;
+use super::{Device, Fault, Io};
+use crate::ethernet::Arrivals;
+use crate::input::{Backlog, Input};
 use crate::output::Output;
 use crate::pc::NicConfig;
 use serde::{Deserialize, Serialize};
-use std::collections::VecDeque;
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
 use virtio_bindings::virtio_net::{VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_STATUS};
 
@@ -20,8 +20,6 @@ const HEADER: usize = 12;
 const NUM_BUFFERS: usize = 10;
 /// Longest frame: what 65535 bytes of IP need, with a VLAN tag.
 const LONGEST_FRAME: u64 = 65535 + 18;
-/// Frames that wait for receive buffers; what comes then is lost, as on a network card without room.
-const MOST_WAITING: usize = 1024;
 /// The link is up.
 const STATUS_LINK_UP: u16 = 1;
 
@@ -30,14 +28,14 @@ const STATUS_LINK_UP: u16 = 1;
 pub struct Net {
     config: NicConfig,
     /// Frames that wait for receive buffers, in the order of their arrival.
-    waiting: VecDeque<Vec<u8>>,
+    waiting: Arrivals,
 }
 
 impl Net {
     /// A network card.
     #[must_use]
     pub fn new(config: &NicConfig) -> Self {
-        Self { config: config.clone(), waiting: VecDeque::new() }
+        Self { config: config.clone(), waiting: Arrivals::default() }
     }
 
     fn transmit(&self, io: &mut Io<'_>) -> Result<(), Fault> {
@@ -59,13 +57,13 @@ impl Net {
 
     fn receive_waiting(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
         let merge = io.features >> VIRTIO_NET_F_MRG_RXBUF & 1 != 0;
-        while let Some(frame) = self.waiting.front() {
+        while let Some(frame) = self.waiting.first() {
             let mut bytes = vec![0; HEADER];
             bytes.extend(frame);
             if !deliver(&mut bytes, merge, io)? {
                 break;
             }
-            self.waiting.pop_front();
+            self.waiting.drop_first();
         }
         Ok(())
     }
@@ -139,8 +137,8 @@ impl Device for Net {
     fn receive(&mut self, input: &Input, driven: bool) -> bool {
         match input {
             Input::Frame { nic, bytes } if *nic == self.config.nic => {
-                if driven && self.waiting.len() < MOST_WAITING && bytes.len() as u64 <= LONGEST_FRAME {
-                    self.waiting.push_back(bytes.clone());
+                if driven && bytes.len() as u64 <= LONGEST_FRAME {
+                    self.waiting.push(bytes);
                 }
                 true
             }
@@ -156,7 +154,7 @@ impl Device for Net {
 
     fn backlog(&self, of: Backlog) -> usize {
         match of {
-            Backlog::Nic(nic) if nic == self.config.nic => self.waiting.iter().map(Vec::len).sum(),
+            Backlog::Nic(nic) if nic == self.config.nic => self.waiting.bytes(),
             Backlog::Nic(_) | Backlog::Console(_) => 0,
         }
     }
