@@ -11,24 +11,6 @@ use std::time::Duration;
 /// Generous: the host may be shared.
 const LIMIT: Duration = Duration::from_secs(400);
 
-/// In the order of their dependencies.
-const MODULES: &[&str] = &[
-    "scsi_common",
-    "scsi_mod",
-    "libata",
-    "ata_piix",
-    "libahci",
-    "ahci",
-    "crct10dif_common",
-    "crc-t10dif",
-    "crc64",
-    "crc64-rocksoft",
-    "t10-pi",
-    "sd_mod",
-    "cdrom",
-    "sr_mod",
-];
-
 /// Reads everything, writes pieces of odd sizes in odd places, reads them back past the cache, and the disc too.
 const SCRIPT: &str = r#"
 i=0; while [ $i -lt 250 ] && ! { [ -b /dev/sda ] && [ -b /dev/sr0 ]; }; do i=$((i+1)); usleep 20000; done
@@ -71,7 +53,7 @@ fn attached_by(interface: &str) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let place = |name: &str| directory.path().join(name);
     let kernel = Kernel::Amd64;
-    let modules = guests::modules(kernel, MODULES)?;
+    let modules = guests::modules(kernel, guests::DISK_MODULES)?;
     fs::write(place("initrd"), initrd::with_modules(kernel.arch(), &modules, SCRIPT)?)?;
     let (image, disc) = (disk(1, 4 << 20), disk(2, 1 << 20));
     fs::write(place("disk"), &image)?;

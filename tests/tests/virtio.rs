@@ -14,21 +14,6 @@ use std::time::Duration;
 /// Generous: the host may be shared.
 const LIMIT: Duration = Duration::from_secs(400);
 
-const MODULES: &[&str] = &[
-    "virtio_ring",
-    "virtio",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_mmio",
-    "virtio_blk",
-    "virtio-rng",
-    "failover",
-    "net_failover",
-    "virtio_net",
-    "virtio_console",
-];
-
 /// Uses each device, and says what came of it.
 const SCRIPT: &str = r#"
 echo "@disk $(md5sum < /dev/vda | cut -c1-32) $(cat /sys/block/vda/serial)"
@@ -98,7 +83,7 @@ impl Bench {
         let directory = tempfile::tempdir()?;
         let place = |name: &str| directory.path().join(name);
         let kernel = Kernel::CloudAmd64;
-        let modules = guests::modules(kernel, MODULES)?;
+        let modules = guests::modules(kernel, guests::VIRTIO_MODULES)?;
         fs::write(place("initrd"), initrd::with_modules(kernel.arch(), &modules, script)?)?;
         fs::write(place("disk"), disk(1, 4 << 20))?;
         fs::write(place("read-only"), disk(2, 1 << 20))?;

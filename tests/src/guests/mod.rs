@@ -6,12 +6,15 @@
 mod apt;
 mod cache;
 pub mod initrd;
+mod modules;
 mod packages;
+mod python;
 pub mod workload;
 
 pub use cache::{directory as cache_directory, entry as cache_entry};
 pub use initrd::cached as cached_initrd;
+pub use modules::{DISK_MODULES, VIRTIO_MODULES, modules};
 pub use packages::{
-    Arch, Kernel, MemtestBits, busybox, grub_disc, kernel, kernel_version, memtest, modules, seabios,
-    vga_bios,
+    Arch, Kernel, MemtestBits, busybox, grub_disc, kernel, kernel_version, memtest, seabios, vga_bios,
 };
+pub use python::python_packages;

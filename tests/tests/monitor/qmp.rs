@@ -4,26 +4,8 @@ use super::shell::{LIMIT, Running, connect, recorded};
 use anyhow::{Result, ensure};
 use rrvmm_tests::guests;
 use rrvmm_tests::run::{Process, rrvmm, skipped};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-
-/// The package, in a directory for `PYTHONPATH`.
-fn package() -> Result<PathBuf> {
-    guests::cache_entry("python-qemu.qmp", |to| {
-        let scratch = tempfile::tempdir()?;
-        let environment = scratch.path().join("venv");
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&environment);
-        Process::new(make).limit(LIMIT).run()?.exited(0)?;
-        let mut install = Command::new(environment.join("bin/pip"));
-        install
-            .args(["install", "--quiet", "--disable-pip-version-check", "--target"])
-            .arg(to)
-            .arg("qemu.qmp");
-        Process::new(install).limit(LIMIT).run()?.exited(0)?;
-        Ok(())
-    })
-}
 
 fn drive(package: &Path) -> Result<()> {
     let first = recorded();
@@ -44,7 +26,7 @@ fn drive(package: &Path) -> Result<()> {
 
 #[test]
 fn the_python_package_drives_the_monitor() {
-    match package() {
+    match guests::python_packages(&["qemu.qmp"]) {
         Ok(package) => drive(&package).unwrap(),
         Err(error) => skipped("qemu.qmp at the monitor", format!("{error:#}")),
     }

@@ -7,7 +7,7 @@ use rrvmm_tests::guests::{self, Kernel, initrd};
 use rrvmm_tests::run::{Guest, Process, rrvmm, skipped};
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// Prints every event of every input device as numbers: type, code, value.
@@ -24,27 +24,9 @@ echo "@done"
 poweroff -f
 "#;
 
-/// The package, in a directory for `PYTHONPATH`.
-fn package() -> Result<PathBuf> {
-    guests::cache_entry("python-asyncvnc", |to| {
-        let scratch = tempfile::tempdir()?;
-        let environment = scratch.path().join("venv");
-        let mut make = Command::new("python3");
-        make.args(["-m", "venv"]).arg(&environment);
-        Process::new(make).limit(LIMIT).run()?.exited(0)?;
-        let mut install = Command::new(environment.join("bin/pip"));
-        install
-            .args(["install", "--quiet", "--disable-pip-version-check", "--target"])
-            .arg(to)
-            .args(["asyncvnc", "pillow"]);
-        Process::new(install).limit(LIMIT).run()?.exited(0)?;
-        Ok(())
-    })
-}
-
 #[test]
 fn a_vnc_client_types_points_and_looks() {
-    match package() {
+    match guests::python_packages(&["asyncvnc", "pillow"]) {
         Ok(package) => drive(&package).unwrap(),
         Err(error) => skipped("a VNC client", format!("{error:#}")),
     }
