@@ -273,6 +273,21 @@ pub(super) struct HitsArgs {
     pub to: Option<Position>,
 }
 
+/// How a recording is run again to see what is not in it.
+#[derive(Debug, Args)]
+pub(super) struct RerunArgs {
+    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
+    /// Engine of the translator
+    #[arg(long, value_enum, default_value_t)]
+    pub engine: Engine,
+    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
+    /// none: no new ones
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
+    pub checkpoint_every: Every,
+}
+
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
     /// The recording
@@ -293,16 +308,8 @@ pub(super) struct ExportArgs {
     /// Overwrite what is there
     #[arg(long)]
     pub force: bool,
-    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
-    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
-    pub disks: Vec<DiskArg>,
-    /// Engine of the translator
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
-    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
-    /// none: no new ones
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
-    pub checkpoint_every: Every,
+    #[command(flatten)]
+    pub rerun: RerunArgs,
 }
 
 #[derive(Debug, Args)]
@@ -316,16 +323,8 @@ pub(super) struct ScreenshotArgs {
     /// The picture to make: .png or .ppm
     #[arg(short, long, value_name = "X.png")]
     pub output: PathBuf,
-    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
-    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
-    pub disks: Vec<DiskArg>,
-    /// Engine of the translator
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
-    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
-    /// none: no new ones
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
-    pub checkpoint_every: Every,
+    #[command(flatten)]
+    pub rerun: RerunArgs,
 }
 
 #[derive(Debug, Args)]

@@ -19,14 +19,14 @@ use std::process::ExitCode;
 
 /// Writes the frames of both directions to `to`.
 pub(super) fn export(args: &ExportArgs, to: &Path) -> anyhow::Result<ExitCode> {
-    args.engine.check()?;
+    args.rerun.engine.check()?;
     let mut recording = Recording::open(open_recording(&args.recording)?)
         .with_context(|| format!("cannot use {}", args.recording.display()))?;
     let file = if args.force { File::create(to) } else { File::create_new(to) };
     let file =
         file.with_context(|| format!("cannot make {}; --force overwrites what is there", to.display()))?;
     let wall_clock = recording.wall_clock();
-    let mut machine = recording.machine(args.engine.tcg(), &images(&args.disks)?)?;
+    let mut machine = recording.machine(args.rerun.engine.tcg(), &images(&args.rerun.disks)?)?;
     machine.log_outputs();
     let mut frames = received(args)?;
     let count = frames.len();

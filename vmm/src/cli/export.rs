@@ -23,7 +23,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn asciicast(args: &ExportArgs, path: &Path) -> anyhow::Result<ExitCode> {
-    args.engine.check()?;
+    args.rerun.engine.check()?;
     ensure!(args.console < 2, "--console {}: COM1 is 0, COM2 is 1", args.console);
     let mut recording = Recording::open(open_recording(&args.recording)?)
         .with_context(|| format!("cannot use {}", args.recording.display()))?;
@@ -33,10 +33,10 @@ fn asciicast(args: &ExportArgs, path: &Path) -> anyhow::Result<ExitCode> {
         file.with_context(|| format!("cannot make {}; --force overwrites what is there", path.display()))?;
     let title = args.recording.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let cast = Asciicast::begin(BufWriter::new(file), recording.wall_clock(), &title).with_context(cannot)?;
-    let mut machine = recording.machine(args.engine.tcg(), &images(&args.disks)?)?;
+    let mut machine = recording.machine(args.rerun.engine.tcg(), &images(&args.rerun.disks)?)?;
     machine.log_outputs();
     let end = recording.summary().last.position;
-    let checkpoints = checkpoints_of(&args.recording, &recording, args.checkpoint_every);
+    let checkpoints = checkpoints_of(&args.recording, &recording, args.rerun.checkpoint_every);
     let mut shelf = checkpoints.shelf();
     let mut listener =
         Listener { console: args.console, cast, failed: None, progress: Progress::towards(end, true) };

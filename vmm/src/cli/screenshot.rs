@@ -10,17 +10,17 @@ use rrvmm_replay::Position;
 use std::process::ExitCode;
 
 pub(super) fn screenshot(args: &ScreenshotArgs) -> anyhow::Result<ExitCode> {
-    args.engine.check()?;
+    args.rerun.engine.check()?;
     let path = &args.output;
     let format = Format::of(path)
         .with_context(|| format!("{}: a picture's name must end in .png or .ppm", path.display()))?;
     let end = Position::from_count(u64::MAX);
     let mut explorer = open(
         &args.recording,
-        args.engine,
-        &images(&args.disks)?,
+        args.rerun.engine,
+        &images(&args.rerun.disks)?,
         Some(args.at.unwrap_or(end)),
-        args.checkpoint_every,
+        args.rerun.checkpoint_every,
     )?;
     let here = explorer.position();
     ensure!(
