@@ -3,12 +3,10 @@
 
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::guests::{self, Kernel, initrd, workload};
-use rrvmm_tests::run::{Guest, Outcome, Process, rrvmm};
+use rrvmm_tests::run::{AnsweringNetwork, Guest, Outcome, Process, rrvmm};
 use std::fs;
-use std::io::{Read, Write};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::Duration;
 
 /// Generous: the host may be shared.
@@ -45,33 +43,6 @@ fn md5(bytes: &[u8]) -> Result<String> {
     Ok(Process::new(command).run()?.exited(0)?.text()[..32].to_owned())
 }
 
-/// The host's end of a network on which everybody answers pings: swaps who it is from and to.
-fn answer_pings(mut socket: UnixStream) {
-    let mut length = [0; 4];
-    while socket.read_exact(&mut length).is_ok() {
-        let mut frame = vec![0; u32::from_be_bytes(length) as usize];
-        if socket.read_exact(&mut frame).is_err() {
-            return;
-        }
-        let is_request = frame.len() > 42 && frame[12..14] == [8, 0] && frame[23] == 1 && frame[34] == 8;
-        if !is_request {
-            continue;
-        }
-        for (a, b, n) in [(0, 6, 6), (26, 30, 4)] {
-            let (front, back) = frame.split_at_mut(b);
-            front[a..a + n].swap_with_slice(&mut back[..n]);
-        }
-        // An answer is type 0; the checksum grows by what the type lost.
-        frame[34] = 0;
-        let sum = u32::from(u16::from_be_bytes([frame[36], frame[37]])) + 0x800;
-        let sum = (sum & 0xffff) + (sum >> 16);
-        frame[36..38].copy_from_slice(&(sum as u16).to_be_bytes());
-        if socket.write_all(&length).and_then(|()| socket.write_all(&frame)).is_err() {
-            return;
-        }
-    }
-}
-
 /// A guest with all devices, and where its files are.
 struct Bench {
     directory: tempfile::TempDir,
@@ -97,26 +68,15 @@ impl Bench {
 
     /// Runs it as `arguments` say.
     fn run(&self, arguments: &[&str], cmdline: &str) -> Result<Outcome> {
-        let socket = self.place("network");
-        let listener = UnixListener::bind(&socket)?;
-        let answering = thread::spawn(move || {
-            if let Ok((socket, _)) = listener.accept() {
-                answer_pings(socket);
-            }
-        });
+        let network = AnsweringNetwork::new(&self.place("network"))?;
         let mut guest = self.guest.clone();
         guest.cmdline = format!("{} {cmdline}", guest.cmdline);
         let mut command = rrvmm(arguments)?;
         command.args(guest.rrvmm_options()).arg("--disk").arg(self.place("disk"));
         command.arg("--disk").arg(format!("{},ro", self.place("read-only").display()));
-        command.arg("--net").arg(format!("unix={}", socket.display())).args(["--virtio", "rng"]);
+        command.arg("--net").arg(format!("unix={}", network.path().display())).args(["--virtio", "rng"]);
         command.arg("--virtio-console").arg(format!("file={}", self.place("console").display()));
-        let outcome = Process::new(command).limit(LIMIT).run()?.exited(0);
-        // It waits for nobody once the run has ended.
-        drop(UnixStream::connect(&socket));
-        answering.join().expect("the network's end does not panic");
-        fs::remove_file(&socket)?;
-        outcome
+        Process::new(command).limit(LIMIT).run()?.exited(0)
     }
 
     fn check(&self, console: &[u8]) -> Result<()> {

@@ -13,7 +13,7 @@ pub mod workload;
 
 pub use cache::{directory as cache_directory, entry as cache_entry};
 pub use initrd::cached as cached_initrd;
-pub use modules::{DISK_MODULES, VIRTIO_MODULES, modules};
+pub use modules::{DISK_MODULES, NIC_MODULES, VIRTIO_MODULES, modules};
 pub use packages::{
     Arch, Kernel, MemtestBits, busybox, grub_disc, kernel, kernel_version, memtest, seabios, vga_bios,
 };

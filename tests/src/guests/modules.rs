@@ -43,6 +43,9 @@ pub const DISK_MODULES: &[&str] = &[
     "sr_mod",
 ];
 
+/// Modules for network cards other than virtio's, each after those it needs.
+pub const NIC_MODULES: &[&str] = &["e1000", "8390", "ne2k-pci"];
+
 /// Modules for a PS/2 mouse and a frame buffer, each after those it needs.
 const SCREEN_MODULES: &[&str] =
     &["psmouse", "drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"];
@@ -56,7 +59,7 @@ pub fn modules(flavour: Kernel, names: &[&str]) -> Result<Vec<(String, Vec<u8>)>
     // The cloud kernel is for machines without the rest.
     let all = match flavour {
         Kernel::CloudAmd64 => [VIRTIO_MODULES, INPUT_MODULES].concat(),
-        _ => [VIRTIO_MODULES, INPUT_MODULES, DISK_MODULES, SCREEN_MODULES].concat(),
+        _ => [VIRTIO_MODULES, INPUT_MODULES, DISK_MODULES, NIC_MODULES, SCREEN_MODULES].concat(),
     };
     if let Some(unknown) = names.iter().find(|name| !all.contains(name)) {
         bail!("there is no module {unknown} in the list for {flavour:?}");

@@ -4,12 +4,14 @@ mod debugger;
 mod guest;
 mod interactive;
 mod luck;
+mod network;
 mod process;
 
 pub use debugger::Debugger;
 pub use guest::{Guest, QEMU_CPU, qemu, rrvmm, rrvmm_program};
 pub use interactive::{Script, typed_into_pipe, typed_into_terminal};
 pub use luck::Luck;
+pub use network::AnsweringNetwork;
 pub use process::{Outcome, Process, has_program, with_memory_limit};
 
 use std::fmt::Display;
