@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::guests::{self, Kernel, initrd, workload};
-use rrvmm_tests::run::{Guest, Process, rrvmm};
+use rrvmm_tests::run::{Guest, Process, md5, rrvmm};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -30,14 +30,6 @@ reboot -f
 fn disk(seed: u8, bytes: usize) -> Vec<u8> {
     let byte = |n: usize| if n / 4096 % 5 == 3 { 0 } else { (n / 512) as u8 ^ (n % 251) as u8 ^ seed };
     (0..bytes).map(byte).collect()
-}
-
-fn md5(bytes: &[u8]) -> Result<String> {
-    let file = tempfile::NamedTempFile::new()?;
-    fs::write(file.path(), bytes)?;
-    let mut command = std::process::Command::new("md5sum");
-    command.arg(file.path());
-    Ok(Process::new(command).run()?.exited(0)?.text()[..32].to_owned())
 }
 
 /// What the script leaves on the disk.

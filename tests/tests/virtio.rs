@@ -3,9 +3,8 @@
 
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::guests::{self, Kernel, initrd, workload};
-use rrvmm_tests::run::{AnsweringNetwork, Guest, Outcome, Process, rrvmm};
+use rrvmm_tests::run::{AnsweringNetwork, Guest, Outcome, Process, md5, rrvmm};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,14 +32,6 @@ poweroff -f
 /// Every byte follows from its place.
 fn disk(seed: u8, bytes: usize) -> Vec<u8> {
     (0..bytes).map(|n| (n / 512) as u8 ^ (n % 251) as u8 ^ seed).collect()
-}
-
-fn md5(bytes: &[u8]) -> Result<String> {
-    let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(bytes)?;
-    let mut command = std::process::Command::new("md5sum");
-    command.arg(file.path());
-    Ok(Process::new(command).run()?.exited(0)?.text()[..32].to_owned())
 }
 
 /// A guest with all devices, and where its files are.

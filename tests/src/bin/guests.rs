@@ -1,6 +1,6 @@
 //! Fetches the Debian guests of the tests and prints where each is: `guests [NAME...]`, all without a name.
 //!
-//! Names: the kernel flavours (`cloud-amd64`, `amd64`, `rt-amd64`, `686`, `686-pae`), `busybox`, `seabios`, `memtest86+`, and the initrds `boot-ARCH`,
+//! Names: the kernel flavours (`cloud-amd64`, `amd64`, `rt-amd64`, `686`, `686-pae`), `busybox`, `seabios`, `memtest86+`, `debian` (a whole system; only by name), and the initrds `boot-ARCH`,
 //! `work-ARCH`, `echo-ARCH` with ARCH `amd64` or `i386`.
 
 use anyhow::{Result, bail};
@@ -27,6 +27,10 @@ fn run() -> Result<()> {
         let paths = match name.as_str() {
             "busybox" => vec![guests::busybox(Arch::Amd64)?, guests::busybox(Arch::I386)?],
             "seabios" => vec![guests::seabios()?],
+            "debian" => {
+                let system = guests::debian()?;
+                vec![system.image, system.kernel, system.initrd]
+            }
             "memtest86+" => vec![guests::memtest(MemtestBits::Ia32)?, guests::memtest(MemtestBits::X64)?],
             flavour => match Kernel::ALL.into_iter().find(|kernel| kernel.name() == flavour) {
                 Some(kernel) => vec![guests::kernel(kernel)?],

@@ -124,7 +124,7 @@ impl Apt {
 }
 
 /// Runs a command to its end; returns its standard output, or an error with all it said.
-fn run(command: &mut Command) -> Result<String> {
+pub(super) fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command
         .stderr(Stdio::piped())
@@ -143,7 +143,7 @@ fn run(command: &mut Command) -> Result<String> {
 }
 
 /// The host's Debian sources as one-line entries without architecture limits; other vendors' sources are left out.
-fn debian_sources(etc: &Path) -> Result<String> {
+pub(super) fn debian_sources(etc: &Path) -> Result<String> {
     let mut files = vec![etc.join("sources.list")];
     if let Ok(parts) = fs::read_dir(etc.join("sources.list.d")) {
         files.extend(parts.filter_map(|part| Some(part.ok()?.path())));

@@ -5,6 +5,7 @@
 
 mod apt;
 mod cache;
+mod debian;
 pub mod initrd;
 mod modules;
 mod packages;
@@ -12,6 +13,7 @@ mod python;
 pub mod workload;
 
 pub use cache::{directory as cache_directory, entry as cache_entry};
+pub use debian::{Debian, debian};
 pub use initrd::cached as cached_initrd;
 pub use modules::{DISK_MODULES, NIC_MODULES, VIRTIO_MODULES, modules};
 pub use packages::{

@@ -1,5 +1,6 @@
 //! Runs machines as child processes, rrvmm and QEMU alike, with a time limit, and keeps what they print.
 
+mod console;
 mod debugger;
 mod guest;
 mod interactive;
@@ -7,12 +8,13 @@ mod luck;
 mod network;
 mod process;
 
+pub use console::{Console, Running, SESSION_LIMIT, connect};
 pub use debugger::Debugger;
 pub use guest::{Guest, QEMU_CPU, qemu, rrvmm, rrvmm_program};
 pub use interactive::{Script, typed_into_pipe, typed_into_terminal};
 pub use luck::Luck;
 pub use network::AnsweringNetwork;
-pub use process::{Outcome, Process, has_program, with_memory_limit};
+pub use process::{Outcome, Process, has_program, md5, with_memory_limit};
 
 use std::fmt::Display;
 

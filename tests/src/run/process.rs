@@ -224,6 +224,19 @@ pub fn has_program(name: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(name).is_file())
 }
 
+/// The MD5 digest of `bytes`, as md5sum prints it.
+///
+/// # Errors
+/// There is no md5sum.
+pub fn md5(bytes: &[u8]) -> Result<String> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(bytes)?;
+    let mut command = Command::new("md5sum");
+    command.arg(file.path());
+    let said = Process::new(command).run()?.exited(0)?.text();
+    Ok(said.split(' ').next().unwrap_or_default().to_owned())
+}
+
 /// The same command under a limit of its address space, in KiB.
 #[must_use]
 pub fn with_memory_limit(command: &Command, kib: u64) -> Command {

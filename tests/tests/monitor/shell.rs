@@ -1,103 +1,14 @@
 //! A shell in a guest, typed to over a Unix socket.
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::guests::{self, Kernel};
 use rrvmm_tests::run::{Guest, Outcome, Process, rrvmm};
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-pub const LIMIT: Duration = Duration::from_secs(300);
-
-/// A session in the background; it does not outlive the test.
-pub struct Running(Child);
-
-impl Running {
-    pub fn start(mut command: Command) -> Result<Self> {
-        Ok(Self(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?))
-    }
-
-    /// Waits for its end, which must be of its own and good.
-    pub fn ends_well(mut self) -> Result<()> {
-        let start = Instant::now();
-        while start.elapsed() < LIMIT {
-            if let Some(status) = self.0.try_wait()? {
-                ensure!(status.success(), "the session ended with {status}");
-                return Ok(());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        bail!("the session does not end")
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Connects to a socket that is about to be made.
-pub fn connect(path: &Path) -> Result<UnixStream> {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) => {
-                stream.set_read_timeout(Some(LIMIT))?;
-                return Ok(stream);
-            }
-            Err(error) if start.elapsed() > LIMIT => return Err(error).context(path.display().to_string()),
-            Err(_) => thread::sleep(Duration::from_millis(50)),
-        }
-    }
-}
-
-/// The other end of a guest's console.
-pub struct Console {
-    stream: UnixStream,
-    shown: Vec<u8>,
-}
-
-impl Console {
-    pub fn connect(path: &Path) -> Result<Self> {
-        Ok(Self { stream: connect(path)?, shown: Vec::new() })
-    }
-
-    /// Reads until `text` is shown; gives everything up to it.
-    pub fn wait_for(&mut self, text: &str) -> Result<String> {
-        let mut buffer = [0; 4096];
-        loop {
-            if let Some(at) = self.shown.windows(text.len()).position(|part| part == text.as_bytes()) {
-                let read: Vec<u8> = self.shown.drain(..at + text.len()).collect();
-                return Ok(String::from_utf8_lossy(&read).into_owned());
-            }
-            let length = self.stream.read(&mut buffer).with_context(|| self.seen(text))?;
-            ensure!(length > 0, "the console closed: {}", self.seen(text));
-            self.shown.extend(&buffer[..length]);
-        }
-    }
-
-    pub fn type_line(&mut self, line: &str) -> Result<()> {
-        Ok(self.stream.write_all(format!("{line}\n").as_bytes())?)
-    }
-
-    /// Has the shell evaluate `line` and waits for `answer` and its prompt.
-    pub fn ask(&mut self, line: &str, answer: &str) -> Result<()> {
-        self.type_line(line)?;
-        self.wait_for(&format!("\n{answer}\r\n"))?;
-        self.wait_for("@prompt ").map(drop)
-    }
-
-    fn seen(&self, text: &str) -> String {
-        format!("waiting for {text:?} after {:?}", String::from_utf8_lossy(&self.shown))
-    }
-}
+pub use rrvmm_tests::run::{Console, Running, SESSION_LIMIT as LIMIT, connect};
 
 /// What a monitor command says.
 pub fn monitor(socket: &Path, command: &str) -> Result<Outcome> {
