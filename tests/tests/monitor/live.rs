@@ -49,7 +49,7 @@ fn from_the_monitor(first: &Recorded) -> Result<()> {
     let mut command = rrvmm(["replay", "--pace", "host", "--at", "5", "--serial"])?;
     command.arg(format!("unix={}", console.display())).arg("--monitor").arg(&socket).arg(&first.path);
     let session = Running::start(command)?;
-    drop(super::shell::connect(&socket)?);
+    drop(rrvmm_tests::run::connect(&socket)?);
     ensure!(fs::metadata(&socket)?.permissions().mode() & 0o777 == 0o600, "others may connect");
     monitor(&socket, &format!("replay_seek {}", first.prompt))?.exited(0)?;
     let taken = monitor(&socket, &format!("live {}", first.path.display()))?;

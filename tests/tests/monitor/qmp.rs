@@ -1,9 +1,9 @@
 //! The Python package `qemu.qmp`, as scripts for QEMU use it.
 
-use super::shell::{LIMIT, Running, connect, recorded};
+use super::shell::{LIMIT, Running, recorded};
 use anyhow::{Result, ensure};
 use rrvmm_tests::guests;
-use rrvmm_tests::run::{Process, rrvmm, skipped};
+use rrvmm_tests::run::{Process, connect, rrvmm, skipped};
 use std::path::Path;
 use std::process::Command;
 

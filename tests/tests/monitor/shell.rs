@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-pub use rrvmm_tests::run::{Console, Running, SESSION_LIMIT as LIMIT, connect};
+pub use rrvmm_tests::run::{Console, Running, SESSION_LIMIT as LIMIT};
 
 /// What a monitor command says.
 pub fn monitor(socket: &Path, command: &str) -> Result<Outcome> {
