@@ -47,6 +47,8 @@ const UNSAFE: &[&str] = &[
     "tests/tests/host_x87.rs",
     "tests/tests/host_x87_images.rs",
     "vmm/src/host/net/tap.rs",
+    "vmm/src/pmu/perf.rs",
+    "vmm/src/pmu/rig.rs",
 ];
 
 fn root() -> PathBuf {

@@ -6,6 +6,7 @@ pub mod checkpoints;
 pub mod demo;
 pub mod disk;
 pub mod diverge;
+pub mod doctor;
 pub mod explore;
 pub mod gdb;
 pub mod host;
@@ -16,6 +17,7 @@ pub mod monitor;
 pub mod pages;
 pub mod pcap;
 pub mod picture;
+pub mod pmu;
 pub mod session;
 
 /// Writes a line to standard error as `eprintln!` does, but does not panic when nobody reads it any more, so that a
