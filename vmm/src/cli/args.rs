@@ -55,6 +55,8 @@ pub(super) enum Command {
     Diff(DiffArgs),
     /// Record, replay and go back in a built-in guest: no files needed
     Demo,
+    /// Tell what this host can do for rrvmm, and what to change
+    Doctor(DoctorArgs),
 }
 
 #[derive(Debug, Args)]
@@ -426,6 +428,16 @@ pub(super) struct ReplaySessionArgs {
     /// Say at the end how much was executed, and how fast
     #[arg(long)]
     pub stats: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    /// Where recordings are to be made
+    #[arg(value_name = "DIRECTORY", default_value = ".")]
+    pub directory: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ mod demo;
 mod diff;
 mod disks;
 mod display;
+mod doctor;
 mod events;
 mod explored;
 mod export;
@@ -77,6 +78,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Screenshot(args) => screenshot::screenshot(&args),
         Command::Diff(args) => diff::diff(&args),
         Command::Demo => demo::demo(),
+        Command::Doctor(args) => doctor::doctor(&args),
     }
 }
 
