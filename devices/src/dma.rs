@@ -3,8 +3,23 @@
 //! A device never does this in the middle of a guest instruction. An access to a register only notes that work is waiting;
 //! the board's [`Pc::serve`](crate::Pc::serve) is called between instructions and hands these out.
 
+/// A bus master, by number: slot and function number of one on the PCI bus, [`Master::in_memory`] for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Master(pub u16);
+
+impl Master {
+    /// The device with its registers in memory that has this number among them.
+    #[must_use]
+    pub fn in_memory(n: usize) -> Self {
+        Self(0x100 | n as u16 & 0xff)
+    }
+}
+
 /// Guest-physical memory as a device on the bus sees it.
 pub trait Memory {
+    /// Says which device accesses from now on, for those who watch; it makes no other difference.
+    fn begin(&mut self, _master: Master) {}
+
     /// Reads from `addr` on. False when not all of it is RAM or ROM, in which case the bytes are of no meaning: the guest's
     /// fault.
     fn read(&mut self, addr: u64, bytes: &mut [u8]) -> bool;

@@ -98,10 +98,28 @@ impl Observer {
     /// the run. (The next run ends there by itself.)
     #[cold]
     pub fn note(&mut self, now: u64, linear: Option<u64>, phys: u64, len: u64, write: bool) -> bool {
+        self.note_by(None, now, linear, phys, len, write)
+    }
+
+    /// As [`Observer::note`], for an access of device number `device` at position `now`.
+    #[cold]
+    pub fn note_device(&mut self, device: u16, now: u64, phys: u64, len: u64, write: bool) {
+        self.note_by(Some(device), now, None, phys, len, write);
+    }
+
+    fn note_by(
+        &mut self,
+        device: Option<u16>,
+        now: u64,
+        linear: Option<u64>,
+        phys: u64,
+        len: u64,
+        write: bool,
+    ) -> bool {
         let found = self.watches.iter().enumerate().find_map(|(watch, w)| {
             let addr = if w.space == Space::Linear { linear? } else { phys };
             let counts = if write { w.on.writes() } else { w.on.reads() };
-            (counts && overlap(w, addr, len)).then_some(Hit::Watch { watch, addr, len, write })
+            (counts && overlap(w, addr, len)).then_some(Hit::Watch { watch, addr, len, write, device })
         });
         let Some(hit) = found else { return false };
         let done = if self.arriving { now } else { now + 1 };
@@ -217,7 +235,10 @@ mod tests {
         assert!(!o.note(5, Some(0x9000), 0x8003, 1, true));
         assert!(!o.note(5, Some(0x2000), 0, 1, true));
         assert_eq!((o.limit(), o.take_access(5)), (6, None));
-        assert_eq!(o.take_access(6), Some(Hit::Watch { watch: 1, addr: 0x8003, len: 1, write: true }));
+        assert_eq!(
+            o.take_access(6),
+            Some(Hit::Watch { watch: 1, addr: 0x8003, len: 1, write: true, device: None })
+        );
         assert_eq!(o.limit(), u64::MAX);
     }
 

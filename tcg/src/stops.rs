@@ -84,7 +84,8 @@ pub enum Hit {
         /// Its linear address.
         addr: u64,
     },
-    /// The instruction that has just completed accessed watched memory. The machine stands after it.
+    /// The instruction that has just completed accessed watched memory, or a device did at its end. The machine stands after
+    /// it.
     Watch {
         /// Which of [`Stops::watchpoints`].
         watch: usize,
@@ -94,5 +95,8 @@ pub enum Hit {
         len: u64,
         /// Whether it was a store.
         write: bool,
+        /// The device that accessed between two instructions, by whatever number its machine gives it; none for the
+        /// instruction itself.
+        device: Option<u16>,
     },
 }

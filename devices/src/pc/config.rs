@@ -201,6 +201,12 @@ impl PcConfig {
     /// The PCI functions of the devices, each with the slot and function number it is at.
     #[must_use]
     pub(crate) fn functions(&self) -> Vec<(u8, Function)> {
+        self.places().into_iter().filter_map(|(devfn, device)| Some((devfn, device.function()?))).collect()
+    }
+
+    /// The devices on the PCI bus, each with its slot and function number.
+    #[must_use]
+    pub(crate) fn places(&self) -> Vec<(u8, &DeviceConfig)> {
         let mut slots = FIRST_DEVICE_SLOT..32;
         let mut place = |device: &DeviceConfig| match device {
             DeviceConfig::Ide(_) => Some(ide::DEVFN),
@@ -210,7 +216,7 @@ impl PcConfig {
             | DeviceConfig::Ne2000(_) => slots.next().map(|slot| slot << 3),
             DeviceConfig::VirtioMmio(_) => None,
         };
-        self.devices.iter().filter_map(|device| Some((place(device)?, device.function()?))).collect()
+        self.devices.iter().filter_map(|device| Some((place(device)?, device))).collect()
     }
 
     /// The devices that have their registers in memory, in the order of [`VIRTIO_MMIO_BASE`].

@@ -1,9 +1,10 @@
 //! The display adapter on the board: its memory is the machine's, which has to know where the guest finds it.
 
 use crate::bus::Width;
-use crate::dma::Memory;
+use crate::dma::{Master, Memory};
 use crate::pc::{IOAPIC_BASE, Pc, VIDEO_MEMORY_BASE};
 use crate::pci::Space;
+use crate::pci::bus::DISPLAY;
 use crate::vga::{LFB_BYTES, VBE_PORTS, Vga};
 
 /// Bytes that are cleared at a time.
@@ -60,6 +61,7 @@ impl Pc {
     /// Clears what a mode switch wants cleared.
     pub(crate) fn clear_screen(&mut self, memory: &mut dyn Memory) {
         let Some(len) = self.state.vga.take_clear() else { return };
+        memory.begin(Master(u16::from(DISPLAY)));
         let mut piece = vec![0; PIECE];
         for start in (0..len as usize).step_by(PIECE) {
             let there = &mut piece[..PIECE.min(len as usize - start)];

@@ -6,6 +6,7 @@ mod conformance;
 
 mod display;
 pub(crate) mod interrupts;
+mod masters;
 mod memory;
 mod ports;
 mod state;

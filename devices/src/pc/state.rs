@@ -9,7 +9,7 @@ use crate::chips::pic8259::Pic8259;
 use crate::chips::pit8254::Pit8254;
 use crate::chips::pm::Pm;
 use crate::chips::uart16550::Uart16550;
-use crate::dma::Masters;
+use crate::dma::{Master, Masters};
 use crate::fw_cfg::FwCfg;
 use crate::input::{Backlog, Input};
 use crate::output::Output;
@@ -121,8 +121,9 @@ impl PcState {
     /// Lets every one do the work that is due.
     pub(crate) fn serve(&mut self, now: VirtualTime, masters: &mut Masters<'_>, outputs: &mut Vec<Output>) {
         self.pci.serve(now, masters, outputs);
-        for device in &mut self.virtio {
+        for (n, device) in self.virtio.iter_mut().enumerate() {
             if device.service_at().is_some_and(|at| at <= now) {
+                masters.memory.begin(Master::in_memory(n));
                 device.serve(now, masters, outputs);
             }
         }

@@ -2,7 +2,7 @@
 
 use crate::bus::Width;
 use crate::chips::lapic::InterruptMessage;
-use crate::dma::Masters;
+use crate::dma::{Master, Masters};
 use crate::ide::PiixIde;
 use crate::input::{Backlog, Input};
 use crate::output::Output;
@@ -21,7 +21,7 @@ const HOST_BRIDGE: u8 = 0x00;
 /// Device 1 function 0.
 const ISA_BRIDGE: u8 = 0x08;
 /// Device 2 function 0.
-const DISPLAY: u8 = 0x10;
+pub(crate) const DISPLAY: u8 = 0x10;
 /// Device 1 function 3.
 const POWER_MANAGEMENT: u8 = 0x0b;
 /// Where devices are put on a machine without firmware to do it, from this address on.
@@ -205,6 +205,7 @@ impl PciBus {
         for slot in &mut self.slots {
             let function = slot.function.get_mut();
             if function.service_at().is_some_and(|at| at <= now) {
+                masters.memory.begin(Master(u16::from(slot.devfn)));
                 function.serve(now, masters, outputs);
             }
         }

@@ -137,11 +137,11 @@ pub trait Accelerator {
     fn write_physical(&mut self, addr: u64, bytes: &[u8]) -> usize;
 
     /// As [`Accelerator::read_physical`], by a device between two instructions: an observer who watches the bytes is told.
-    fn dma_read(&mut self, addr: u64, bytes: &mut [u8]) -> usize;
+    fn dma_read(&mut self, device: u16, addr: u64, bytes: &mut [u8]) -> usize;
 
     /// As [`Accelerator::write_physical`], by a device between two instructions: the bytes count as written though they are
     /// the same, and an observer who watches them is told.
-    fn dma_write(&mut self, addr: u64, bytes: &[u8]) -> usize;
+    fn dma_write(&mut self, device: u16, addr: u64, bytes: &[u8]) -> usize;
 
     /// As [`Accelerator::write_physical`] at linear address `addr`, whatever its rights.
     fn poke(&mut self, addr: u64, bytes: &[u8]) -> usize;

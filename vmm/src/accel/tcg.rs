@@ -65,12 +65,12 @@ impl<B: Backend<Cpu>> TcgAccelerator<B> {
     }
 
     /// Tells the observer that a device has accessed `len` bytes at `addr` between two instructions.
-    fn note_dma(&mut self, addr: u64, len: usize, write: bool) {
+    fn note_dma(&mut self, device: u16, addr: u64, len: usize, write: bool) {
         let core = &mut self.engine.cpu.core;
         core.tlb.note_physical(addr, len as u64);
         if core.observer.watches() && len > 0 {
             core.observer.deliver(core.count);
-            core.observer.note(core.count, None, addr, len as u64, write);
+            core.observer.note_device(device, core.count, addr, len as u64, write);
             core.observer.passed();
         }
     }
@@ -240,18 +240,18 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         })
     }
 
-    fn dma_read(&mut self, addr: u64, bytes: &mut [u8]) -> usize {
+    fn dma_read(&mut self, device: u16, addr: u64, bytes: &mut [u8]) -> usize {
         let done = self.read_physical(addr, bytes);
-        self.note_dma(addr, done, false);
+        self.note_dma(device, addr, done, false);
         done
     }
 
-    fn dma_write(&mut self, addr: u64, bytes: &[u8]) -> usize {
+    fn dma_write(&mut self, device: u16, addr: u64, bytes: &[u8]) -> usize {
         let phys = &mut self.engine.cpu.core.phys;
         let done = page_pieces(addr, bytes.len(), |at, piece| {
             if phys.store(at, &bytes[piece.clone()]) { piece.len() } else { 0 }
         });
-        self.note_dma(addr, done, true);
+        self.note_dma(device, addr, done, true);
         done
     }
 

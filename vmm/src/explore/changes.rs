@@ -75,7 +75,7 @@ impl Explorer {
         let Change::Behind(at, watch) = change else { return Ok(Halt::Start) };
         let Watch { addr, len, .. } = watches.watchpoints[watch];
         Ok(match self.go_to(Position::from_count(at.count().saturating_sub(1)))? {
-            Halt::Reached => Halt::Hit(Hit::Watch { watch, addr, len, write: true }),
+            Halt::Reached => Halt::Hit(Hit::Watch { watch, addr, len, write: true, device: None }),
             other => other,
         })
     }

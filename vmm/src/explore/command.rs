@@ -9,7 +9,7 @@ use rrvmm_replay::Position;
 use rrvmm_tcg::stops::Space;
 
 use super::motion::Halt;
-use super::{ExploreError, Explorer, parse_position, parse_range};
+use super::{ExploreError, Explorer, Written, parse_position, parse_range};
 use dump::Format;
 
 /// What [`Explorer::command`] understands.
@@ -157,7 +157,10 @@ impl Explorer {
         let returned = self.place().diverged_at.is_some();
         let written = self.last_write(space, addr, len).map_err(|error| chain(&error))?;
         let text = match written {
-            Some(written) => format!("position {}\n{}\n", written.at, written.instruction),
+            Some(Written { at, instruction, device: None, .. }) => format!("position {at}\n{instruction}\n"),
+            Some(Written { at, instruction, device: Some(device), addr, len }) => {
+                format!("position {at}\n{device} wrote {len} bytes at {addr:#x} after\n{instruction}\n")
+            }
             None => "nothing wrote there before this position\n".to_owned(),
         };
         Ok(Answer { moved: returned, ..Answer::said(text) })

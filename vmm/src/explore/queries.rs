@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use rrvmm_devices::PcConfig;
+use rrvmm_devices::dma::Master;
 use rrvmm_replay::Position;
 use rrvmm_replay::timeline::{Back, DriveError, Found, Seek};
 use rrvmm_tcg::stops::{Access, Hit, Space, Stops, Watch};
@@ -19,8 +21,10 @@ use crate::memory::PAGE_SIZE;
 pub struct Written {
     /// Where the writing instruction is the next one.
     pub at: Position,
-    /// That instruction: address, disassembly, bytes.
+    /// That instruction: address, disassembly, bytes. If a device wrote, the one at whose end it did.
     pub instruction: String,
+    /// The device that wrote, between two instructions: what it is, and where.
+    pub device: Option<String>,
     /// First byte written: a physical address if the range was mapped where the question was asked.
     pub addr: u64,
     /// Bytes written.
@@ -35,6 +39,9 @@ pub struct Occurrence {
     pub at: Position,
     /// The instruction: address, disassembly, bytes.
     pub instruction: String,
+    /// The device that accessed instead, when that instruction had completed: what it is, and where.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// What it accessed, if that was the question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub access: Option<Accessed>,
@@ -62,6 +69,9 @@ impl fmt::Display for Occurrence {
             let what = if write { "store" } else { "load " };
             write!(f, "{what} {len} at {addr:#x}  ")?;
         }
+        if let Some(device) = &self.device {
+            write!(f, "by {device} after  ")?;
+        }
         f.write_str(&self.instruction)
     }
 }
@@ -69,7 +79,7 @@ impl fmt::Display for Occurrence {
 impl From<Written> for Occurrence {
     fn from(written: Written) -> Self {
         let access = Some(Accessed { addr: written.addr, len: written.len, write: true });
-        Self { at: written.at, instruction: written.instruction, access }
+        Self { at: written.at, instruction: written.instruction, device: written.device, access }
     }
 }
 
@@ -82,12 +92,14 @@ impl Explorer {
     pub fn last_write(&mut self, space: Space, addr: u64, len: u64) -> Result<Option<Written>, ExploreError> {
         self.return_to_recording();
         let stops = Stops { watchpoints: self.watches(space, addr, len, Access::Write), ..Stops::default() };
+        let pc = self.setup.pc.clone();
         let found = self.timeline.excursion(|timeline| {
             let back = timeline.reverse_continue(&stops, Position::START)?;
             Ok(match back {
-                Back::Hit(at, Hit::Watch { addr, len, .. }) => {
+                Back::Hit(at, Hit::Watch { addr, len, device, .. }) => {
                     let instruction = timeline.machine().inner().instruction();
-                    Some(Written { at: at.position, instruction, addr, len })
+                    let device = name(&pc, device);
+                    Some(Written { at: at.position, instruction, device, addr, len })
                 }
                 Back::Hit(_, Hit::Breakpoint { .. } | Hit::Event { .. })
                 | Back::Start(_)
@@ -165,21 +177,22 @@ impl Explorer {
 
     /// Looks at the instructions that hit.
     fn see(&mut self, found: &[Found<Hit>]) -> Result<Vec<Occurrence>, ExploreError> {
+        let pc = self.setup.pc.clone();
         let seen = self.timeline.excursion(|timeline| {
             let mut all = Vec::with_capacity(found.len());
             for Found { at, hit } in found {
-                let (at, access) = match *hit {
-                    Hit::Breakpoint { .. } | Hit::Event { .. } => (at.position, None),
-                    Hit::Watch { addr, len, write, .. } => {
+                let (at, device, access) = match *hit {
+                    Hit::Breakpoint { .. } | Hit::Event { .. } => (at.position, None, None),
+                    Hit::Watch { addr, len, write, device, .. } => {
                         let before = Position::from_count(at.position.count().saturating_sub(1));
-                        (before, Some(Accessed { addr, len, write }))
+                        (before, name(&pc, device), Some(Accessed { addr, len, write }))
                     }
                 };
                 if let Seek::Interrupted(_) = timeline.seek(at)? {
                     break;
                 }
                 let instruction = timeline.machine().inner().instruction();
-                all.push(Occurrence { at, instruction, access });
+                all.push(Occurrence { at, instruction, device, access });
             }
             Ok(all)
         })?;
@@ -206,6 +219,10 @@ impl Explorer {
         }
         watches
     }
+}
+
+fn name(pc: &PcConfig, device: Option<u16>) -> Option<String> {
+    device.map(|number| pc.master_name(Master(number)))
 }
 
 #[cfg(test)]

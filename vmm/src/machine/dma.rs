@@ -3,18 +3,25 @@
 
 use super::PcMachine;
 use crate::accel::Accelerator;
-use rrvmm_devices::dma::{Masters, Memory};
+use rrvmm_devices::dma::{Master, Masters, Memory};
 use rrvmm_replay::VirtualTime;
 
-struct Ram<'a>(&'a mut dyn Accelerator);
+struct Ram<'a> {
+    accel: &'a mut dyn Accelerator,
+    master: Master,
+}
 
 impl Memory for Ram<'_> {
+    fn begin(&mut self, master: Master) {
+        self.master = master;
+    }
+
     fn read(&mut self, addr: u64, bytes: &mut [u8]) -> bool {
-        fits(addr, bytes) && self.0.dma_read(addr, bytes) == bytes.len()
+        fits(addr, bytes) && self.accel.dma_read(self.master.0, addr, bytes) == bytes.len()
     }
 
     fn write(&mut self, addr: u64, bytes: &[u8]) -> bool {
-        fits(addr, bytes) && self.0.dma_write(addr, bytes) == bytes.len()
+        fits(addr, bytes) && self.accel.dma_write(self.master.0, addr, bytes) == bytes.len()
     }
 }
 
@@ -26,7 +33,10 @@ fn fits(addr: u64, bytes: &[u8]) -> bool {
 impl PcMachine {
     /// Lets devices do the work that is due at `now`, between two instructions.
     pub(super) fn serve_masters(&mut self, now: VirtualTime) {
-        let mut masters = Masters { memory: &mut Ram(&mut *self.accel), disks: &mut self.disks };
+        let mut masters = Masters {
+            memory: &mut Ram { accel: &mut *self.accel, master: Master::default() },
+            disks: &mut self.disks,
+        };
         self.board.serve(now, &mut masters);
     }
 }

@@ -1,5 +1,5 @@
-//! Two guests: one echoes what comes in at COM1 until it has echoed a `q`, then leaves with status 33; the other never stops
-//! writing to the debug console.
+//! Three guests: one echoes what comes in at COM1 until it has echoed a `q`, then leaves with status 33; one never stops
+//! writing to the debug console; one has the first sector of an IDE disk moved to memory, and leaves with status 33.
 
 use std::path::PathBuf;
 use tempfile::TempDir;
@@ -28,6 +28,53 @@ const ECHO: &[u8] = &[
     0xF4, //                               hlt
 ];
 
+/// Where the guest that reads a disk has it put.
+pub const SECTOR: u64 = 0x6000;
+#[rustfmt::skip]
+const READ_DISK: &[u8] = &[
+    0xBA, 0xF8, 0x0C, 0x00, 0x00, // mov $0xcf8,%edx
+    0xB8, 0x04, 0x09, 0x00, 0x80, // mov $0x80000904,%eax
+    0xEF, // out %eax,%dx
+    0xB2, 0xFC, // mov $0xfc,%dl
+    0xB0, 0x07, // mov $0x7,%al
+    0xEE, // out %al,%dx
+    0xC7, 0x05, 0x00, 0x50, 0x00, 0x00, 0x00, 0x60, 0x00, 0x00, // movl $0x6000,0x5000
+    0xC7, 0x05, 0x04, 0x50, 0x00, 0x00, 0x00, 0x02, 0x00, 0x80, // movl $0x80000200,0x5004
+    0xBA, 0x04, 0xC0, 0x00, 0x00, // mov $0xc004,%edx
+    0xB8, 0x00, 0x50, 0x00, 0x00, // mov $0x5000,%eax
+    0xEF, // out %eax,%dx
+    0xB2, 0x00, // mov $0x0,%dl
+    0xB0, 0x08, // mov $0x8,%al
+    0xEE, // out %al,%dx
+    0xBA, 0xF2, 0x01, 0x00, 0x00, // mov $0x1f2,%edx
+    0xB0, 0x01, // mov $0x1,%al
+    0xEE, // out %al,%dx
+    0xB0, 0x00, // mov $0x0,%al
+    0x42, // inc %edx
+    0xEE, // out %al,%dx
+    0x42, // inc %edx
+    0xEE, // out %al,%dx
+    0x42, // inc %edx
+    0xEE, // out %al,%dx
+    0x42, // inc %edx
+    0xB0, 0xE0, // mov $0xe0,%al
+    0xEE, // out %al,%dx
+    0x42, // inc %edx
+    0xB0, 0xC8, // mov $0xc8,%al
+    0xEE, // out %al,%dx
+    0xBA, 0x00, 0xC0, 0x00, 0x00, // mov $0xc000,%edx
+    0xB0, 0x09, // mov $0x9,%al
+    0xEE, // out %al,%dx
+    0xB2, 0x02, // mov $0x2,%dl
+    0xEC, // in %dx,%al
+    0xA8, 0x04, // test $0x4,%al
+    0x74, 0xFB, // jz wait
+    0xA0, 0x00, 0x60, 0x00, 0x00, // mov 0x6000,%al
+    0xB0, 0x10, // mov $0x10,%al
+    0xE6, 0xF4, // out %al,$0xf4
+    0xF4, // hlt
+];
+
 /// Writes the echoing guest into `directory`.
 pub fn echo(directory: &TempDir) -> PathBuf {
     write(directory, "echo", ECHO)
@@ -48,4 +95,9 @@ fn write(directory: &TempDir, name: &str, code: &[u8]) -> PathBuf {
     let path = directory.path().join(name);
     std::fs::write(&path, image).unwrap();
     path
+}
+
+/// Writes the guest that reads a disk into `directory`.
+pub fn read_disk(directory: &TempDir) -> PathBuf {
+    write(directory, "read-disk", READ_DISK)
 }

@@ -325,3 +325,33 @@ fn a_recording_needs_no_other_file() {
     let events = String::from_utf8(events.stdout).unwrap();
     assert!(events.contains("serial0") && events.contains("wall clock"), "{events}");
 }
+
+/// A device's writes are found as an instruction's are, and it is said whose they were.
+#[test]
+fn the_last_write_to_a_buffer_is_the_disk_controller_s() {
+    let directory = tempdir().unwrap();
+    let (recording, disk) = (directory.path().join("r.rrvm"), directory.path().join("disk"));
+    std::fs::write(&disk, [0x5a; 4096]).unwrap();
+    let mut command = rrvmm(&["record", "--memory", "16M", "--kernel"]);
+    command.arg(guest::read_disk(&directory)).args(["-o", text(&recording), "--disk"]);
+    let output = command.arg(format!("{},if=ide", text(&disk))).output().unwrap();
+    assert_eq!(output.status.code(), Some(guest::STATUS), "{}", errors(&output));
+    let ask = |question: &str, more: &[&str]| {
+        let place = format!("{:#x}:512", guest::SECTOR);
+        let mut command = rrvmm(&[question, text(&recording), &place, "--physical"]);
+        let output = command.args(more).output().unwrap();
+        assert!(output.status.success(), "{}", errors(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = ask("last-write", &[]);
+    assert!(told.contains("store 512 at 0x6000  by the IDE controller (PCI 00:01.1) after  "), "{told}");
+    let found: serde_json::Value = serde_json::from_str(&ask("last-write", &["--json"])).unwrap();
+    assert_eq!(found["device"], "the IDE controller (PCI 00:01.1)");
+    let position = found["position"].as_u64().unwrap();
+    // Before there nothing wrote, and the guest has waited for some microseconds.
+    assert_eq!(ask("last-write", &["--json", "--before", &position.to_string()]), "null\n");
+    assert!((10_000..20_000).contains(&position), "{position}");
+    let hits = ask("hits", &["--access", "--json"]);
+    let devices: Vec<bool> = hits.lines().map(|hit| hit.contains("\"device\"")).collect();
+    assert_eq!(devices, [true, false], "{hits}");
+}

@@ -6,6 +6,7 @@ use rrvmm_replay::Position;
 use rrvmm_tcg::stops::{Access, Space};
 
 use super::{Answer, Explorer, chain, parse_position, parse_range};
+use crate::explore::Occurrence;
 
 /// Most hits that are listed at once.
 const MOST_HITS: usize = 1000;
@@ -16,7 +17,12 @@ impl Explorer {
         let returned = self.place().diverged_at.is_some();
         let read = self.first_read(space, addr, len).map_err(|error| chain(&error))?;
         let text = match read {
-            Some(read) => format!("position {}\n{}\n", read.at, read.instruction),
+            Some(Occurrence { at, instruction, device: None, .. }) => {
+                format!("position {at}\n{instruction}\n")
+            }
+            Some(Occurrence { at, instruction, device: Some(device), .. }) => {
+                format!("position {at}\n{device} reads after\n{instruction}\n")
+            }
             None => "nothing reads there after this position\n".to_owned(),
         };
         Ok(Answer { moved: returned, ..Answer::said(text) })
