@@ -13,6 +13,7 @@ pub enum Input {
         /// 0 is COM1, 1 is COM2.
         port: u8,
         /// The bytes; they wait in the port's backlog until its FIFO has room.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
     /// A key of the keyboard goes down (again, when it repeats) or up.
@@ -34,6 +35,7 @@ pub enum Input {
         /// Number of the network card.
         nic: u8,
         /// The frame, from the destination's address on, without its checksum.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
     /// Something happens to the pointing device.
@@ -43,6 +45,7 @@ pub enum Input {
         /// Number of the port among all console devices'.
         port: u8,
         /// The bytes; they wait until the guest has room.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
 }

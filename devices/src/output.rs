@@ -28,6 +28,7 @@ pub enum Output {
         /// Number of the network card.
         nic: u8,
         /// The frame, from the destination's address on, without its checksum.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
     /// Bytes left a port of a console device.
@@ -35,6 +36,7 @@ pub enum Output {
         /// Number of the port among all console devices'.
         port: u8,
         /// The bytes.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
 }

@@ -38,6 +38,29 @@ pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError>
     bincode::serde::encode_to_vec(value, CONFIG).map_err(CodecError::Encode)
 }
 
+/// For `#[serde(with)]` on a `Vec<u8>`: encodes it in one go instead of byte by byte, as the same bytes.
+pub mod bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::journal::Blob;
+
+    /// Encodes `bytes`.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(bytes)
+    }
+
+    /// Decodes bytes.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        Blob::deserialize(deserializer).map(|blob| blob.0)
+    }
+}
+
 /// Encodes `value` into `out`.
 ///
 /// # Errors
@@ -76,6 +99,21 @@ mod tests {
         let mut bytes = vec![0xfd];
         bytes.extend(u64::MAX.to_le_bytes());
         assert!(matches!(from_bytes::<Vec<u8>>(&bytes), Err(CodecError::Decode(_))));
+    }
+
+    #[test]
+    fn bytes_in_one_go_are_the_same_bytes() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct InOneGo(#[serde(with = "bytes")] Vec<u8>);
+        for length in [0, 1, 250, 251, 70_000] {
+            let value: Vec<u8> = (0..length).map(|n: u32| n as u8).collect();
+            let coded = to_bytes(&value).unwrap();
+            assert_eq!(to_bytes(&InOneGo(value.clone())).unwrap(), coded);
+            assert_eq!(from_bytes::<InOneGo>(&coded).unwrap(), InOneGo(value));
+        }
+        // Where people read it, too.
+        let text = serde_json::to_string(&InOneGo(vec![1, 2])).unwrap();
+        assert_eq!((text.as_str(), serde_json::from_str::<InOneGo>(&text).unwrap().0), ("[1,2]", vec![1, 2]));
     }
 
     #[test]

@@ -13,17 +13,20 @@ mod frame;
 mod manifest;
 mod reader;
 mod scan;
+mod scribe;
 mod writer;
 
 pub use attachment::Attachment;
 pub use blocks::{
     BLOCK_SIZE, BLOCKS_LIMIT, Blob, Block, BlockRun, BlockTotals, Blocks, CHANNEL_DISK, Contents, EMPTY_LIMIT,
 };
+pub(crate) use entry::EndPayload;
 pub use entry::{Body, Entry};
 pub use error::JournalError;
 pub use manifest::{AttachmentInfo, Manifest};
 pub use reader::JournalReader;
 pub use scan::{Cut, CutReason, Summary};
+pub use scribe::{EachRun, Fetch, Reads, Record, Scribe};
 pub use writer::JournalWriter;
 
 /// The version this program writes, and the newest it reads.

@@ -155,4 +155,10 @@ pub trait Seam {
     /// # Errors
     /// The journal cannot be written.
     fn flush(&mut self, now: Stamp) -> Result<(), SeamError>;
+
+    /// Waits until all that was flushed can be read by others.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn sync(&mut self) -> Result<(), SeamError>;
 }

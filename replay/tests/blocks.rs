@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use rrvmm_replay::journal::{BLOCK_SIZE, Blob, Block, BlockRun, Contents};
+use rrvmm_replay::journal::{self, BLOCK_SIZE, Blob, Block, BlockRun, Contents};
 use rrvmm_replay::seam::{DigestSchedule, FirstReads};
 use rrvmm_replay::{
     Digest, Due, EndReason, JournalError, JournalReader, JournalWriter, MachineDigest, Manifest, Position,
@@ -47,11 +47,23 @@ impl Reads {
 }
 
 impl FirstReads for Reads {
+    fn is_much(&self) -> bool {
+        false
+    }
+
+    /// One after the other, now and when it is written.
     fn drain(
         &mut self,
-        each: &mut dyn FnMut(u32, &BlockRun) -> Result<(), JournalError>,
+        each: &mut dyn FnMut(journal::Reads) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        self.0.lock().unwrap().drain(..).try_for_each(|(disk, run)| each(disk, &run))
+        self.0.lock().unwrap().drain(..).enumerate().try_for_each(|(n, (disk, run))| {
+            each(match n % 2 {
+                0 => journal::Reads::Run(disk, run),
+                _ => {
+                    journal::Reads::Later { runs: 1, bytes: 0, fetch: Box::new(move |each| each(disk, &run)) }
+                }
+            })
+        })
     }
 }
 

@@ -100,6 +100,16 @@ impl BlockRun {
         }
     }
 
+    /// Bytes of memory it takes, and roughly of the journal.
+    pub(super) fn weight(&self) -> usize {
+        size_of::<Self>()
+            + match &self.contents {
+                Contents::Bytes(bytes) => bytes.0.len(),
+                Contents::Hashes(hashes) => size_of_val(&hashes[..]),
+                Contents::Zeros(_) | Contents::Unreadable(_) => 0,
+            }
+    }
+
     /// Whether it is one that a recording can have; what is wrong if not.
     pub(super) fn check(&self) -> Result<(), String> {
         let limit = match &self.contents {
@@ -300,12 +310,7 @@ impl<R: Read + Seek> Blocks<R> {
 }
 
 fn bytes_of(runs: &BTreeMap<u64, BlockRun>) -> usize {
-    let bytes = runs.values().map(|run| match &run.contents {
-        Contents::Bytes(bytes) => bytes.0.len(),
-        Contents::Hashes(hashes) => size_of_val(&hashes[..]),
-        Contents::Zeros(_) | Contents::Unreadable(_) => 0,
-    });
-    bytes.sum::<usize>() + runs.len() * size_of::<BlockRun>()
+    runs.values().map(BlockRun::weight).sum()
 }
 
 /// Number of the disk whose channel is called `name`.

@@ -45,7 +45,7 @@ pub(super) struct Message<P> {
 
 /// What the channel `end` carries.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct EndPayload {
-    pub(super) reason: EndReason,
-    pub(super) digest: MachineDigest,
+pub(crate) struct EndPayload {
+    pub(crate) reason: EndReason,
+    pub(crate) digest: MachineDigest,
 }

@@ -75,6 +75,19 @@ pub enum JournalError {
     /// An event after the end.
     #[error("the recording is already ended")]
     Ended,
+    /// What a machine has read of a disk is not to be had again.
+    #[error(
+        "disk{disk}: block {block} of the image cannot be read again as it was read before; nothing may change an image while it is used"
+    )]
+    Changed {
+        /// Number of the disk.
+        disk: u32,
+        /// Number of the block.
+        block: u64,
+        /// What the host said, if it is that.
+        #[source]
+        source: Option<io::Error>,
+    },
     /// The container could not be written for another reason than the file.
     #[error("cannot write the recording's container")]
     Container(#[source] Box<mcap::McapError>),

@@ -73,6 +73,21 @@ impl<W: Write> JournalWriter<W> {
         self.message(input.source(), at, input)
     }
 
+    /// Records an event that is encoded already, from one of the sources that there are channels for, the end among them.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn event(&mut self, source: &str, at: Stamp, payload: &[u8]) -> Result<(), JournalError> {
+        let mut bytes = codec::to_bytes(&at.position)?;
+        bytes.extend_from_slice(payload);
+        self.encoded(source, at, &bytes)?;
+        if source == CHANNEL_END {
+            self.ended = true;
+            self.flush()?;
+        }
+        Ok(())
+    }
+
     /// Records the machine's digest.
     ///
     /// # Errors
@@ -132,6 +147,12 @@ impl<W: Write> JournalWriter<W> {
     }
 
     fn message<P: Serialize>(&mut self, source: &str, at: Stamp, payload: &P) -> Result<(), JournalError> {
+        let bytes = codec::to_bytes(&Message { position: at.position, payload })?;
+        self.encoded(source, at, &bytes)
+    }
+
+    /// A message of these bytes, the position among them.
+    fn encoded(&mut self, source: &str, at: Stamp, bytes: &[u8]) -> Result<(), JournalError> {
         if self.ended {
             return Err(JournalError::Ended);
         }
@@ -142,7 +163,6 @@ impl<W: Write> JournalWriter<W> {
         let Some((_, channel_id)) = channel else {
             return Err(JournalError::UnknownSource(source.to_owned()));
         };
-        let bytes = codec::to_bytes(&Message { position: at.position, payload })?;
         let log_time = at.time.ns();
         let header = MessageHeader {
             channel_id: *channel_id,
@@ -150,7 +170,7 @@ impl<W: Write> JournalWriter<W> {
             log_time,
             publish_time: log_time,
         };
-        self.container.write_to_known_channel(&header, &bytes).map_err(JournalError::write)?;
+        self.container.write_to_known_channel(&header, bytes).map_err(JournalError::write)?;
         self.sequence = self.sequence.wrapping_add(1);
         self.last = at;
         self.dirty = true;

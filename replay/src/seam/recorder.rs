@@ -1,11 +1,15 @@
 use std::io::Write;
 use std::marker::PhantomData;
 
+use serde::Serialize;
+
 use super::{Admitted, Due, Input, Seam, SeamError};
 use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
-use crate::journal::{BlockRun, Body, Entry, JournalError, JournalWriter};
+use crate::journal::{
+    Body, CHANNEL_DIGEST, CHANNEL_END, EndPayload, Entry, JournalError, JournalWriter, Reads, Record, Scribe,
+};
 use crate::time::{Position, Stamp};
 
 /// Where a recording takes digests: often at first, so that short recordings have some, then at an even distance.
@@ -47,19 +51,19 @@ impl Default for DigestSchedule {
 
 /// Where a recording gets from what the machine has read of its disks for the first time.
 pub trait FirstReads {
+    /// Whether so much was read that it should not wait for an event.
+    fn is_much(&self) -> bool;
+
     /// Hands over what was read since the last call, in any order, and forgets it.
     ///
     /// # Errors
     /// `each` fails, or what is to be handed over cannot be read again.
-    fn drain(
-        &mut self,
-        each: &mut dyn FnMut(u32, &BlockRun) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError>;
+    fn drain(&mut self, each: &mut dyn FnMut(Reads) -> Result<(), JournalError>) -> Result<(), JournalError>;
 }
 
 /// The boundary of a recording: an input is admitted once the journal has taken it.
-pub struct Recorder<I, W: Write> {
-    journal: JournalWriter<W>,
+pub struct Recorder<I, J> {
+    journal: J,
     schedule: DigestSchedule,
     next_digest: Position,
     events: u64,
@@ -73,9 +77,9 @@ pub struct Recorder<I, W: Write> {
 /// Instructions since the last event from which on a flush asks for a digest: a cut recording lacks no more than these.
 const WORTH_A_DIGEST: u64 = 1 << 22;
 
-impl<I: Input, W: Write> Recorder<I, W> {
+impl<I: Input, J: Scribe> Recorder<I, J> {
     /// Records into `journal`, which must have the channels of `I` ([`JournalWriter::create`] makes them).
-    pub fn new(journal: JournalWriter<W>, schedule: DigestSchedule) -> Self {
+    pub fn new(journal: J, schedule: DigestSchedule) -> Self {
         Self {
             journal,
             schedule,
@@ -97,10 +101,19 @@ impl<I: Input, W: Write> Recorder<I, W> {
     fn embed_reads(&mut self, now: Stamp) -> Result<(), JournalError> {
         let Some(disks) = &mut self.disks else { return Ok(()) };
         let (journal, events) = (&mut self.journal, &mut self.events);
-        disks.drain(&mut |disk, run| {
-            *events += 1;
-            journal.blocks(now, disk, run)
+        disks.drain(&mut |reads| {
+            *events += reads.runs();
+            journal.take(Record::Reads { at: now, reads })
         })
+    }
+
+    fn write<P: Serialize>(
+        &mut self,
+        source: &'static str,
+        at: Stamp,
+        payload: &P,
+    ) -> Result<(), JournalError> {
+        self.journal.take(Record::Event { source, at, payload: codec::to_bytes(payload)? })
     }
 
     /// Takes over an event of another recording of this run, which went before where this one goes on. An end is none.
@@ -112,16 +125,18 @@ impl<I: Input, W: Write> Recorder<I, W> {
         match &event.body {
             Body::Input { payload, .. } => {
                 let input: I = codec::from_bytes(payload)?;
-                self.journal.input(event.stamp, &input)?;
+                self.write(input.source(), event.stamp, &input)?;
             }
-            Body::Digest(digest) => self.journal.digest(event.stamp, digest)?,
+            Body::Digest(digest) => self.write(CHANNEL_DIGEST, event.stamp, digest)?,
             Body::End { .. } => return Ok(()),
         }
         self.last = event.stamp;
         self.events += 1;
         Ok(())
     }
+}
 
+impl<I: Input, W: Write> Recorder<I, JournalWriter<W>> {
     /// Closes the file and returns the writer, for example to sync it.
     ///
     /// # Errors
@@ -131,7 +146,7 @@ impl<I: Input, W: Write> Recorder<I, W> {
     }
 }
 
-impl<I: Input, W: Write> Seam for Recorder<I, W> {
+impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
     type Input = I;
     type Offer = I;
 
@@ -144,12 +159,15 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
     }
 
     fn due(&mut self, now: Stamp) -> Result<Due<I>, SeamError> {
+        if self.disks.as_ref().is_some_and(|disks| disks.is_much()) {
+            self.embed_reads(now)?;
+        }
         Ok(if now.position >= self.next_digest { Due::Digest } else { Due::Nothing })
     }
 
     fn admit(&mut self, offer: I, now: Stamp) -> Result<Admitted<I>, SeamError> {
         self.embed_reads(now)?;
-        self.journal.input(now, &offer)?;
+        self.write(offer.source(), now, &offer)?;
         self.last = now;
         self.events += 1;
         Ok(Admitted::new(offer, now))
@@ -157,12 +175,12 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 
     fn digest(&mut self, now: Stamp, digest: &MachineDigest) -> Result<(), SeamError> {
         self.embed_reads(now)?;
-        self.journal.digest(now, digest)?;
+        self.write(CHANNEL_DIGEST, now, digest)?;
         self.last = now;
         self.events += 1;
         self.next_digest = self.schedule.after(now.position);
         if std::mem::take(&mut self.flush_after_digest) {
-            self.journal.flush()?;
+            self.journal.take(Record::Flush)?;
         }
         Ok(())
     }
@@ -177,7 +195,7 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
 
     fn end(&mut self, now: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), SeamError> {
         self.embed_reads(now)?;
-        self.journal.end(now, reason, digest)?;
+        self.write(CHANNEL_END, now, &EndPayload { reason, digest: *digest })?;
         Ok(())
     }
 
@@ -193,9 +211,13 @@ impl<I: Input, W: Write> Seam for Recorder<I, W> {
             self.next_digest = now.position;
             self.flush_after_digest = true;
         } else {
-            self.journal.flush()?;
+            self.journal.take(Record::Flush)?;
         }
         Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), SeamError> {
+        Ok(self.journal.sync()?)
     }
 }
 

@@ -199,6 +199,10 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
     fn flush(&mut self, _now: Stamp) -> Result<(), SeamError> {
         Ok(())
     }
+
+    fn sync(&mut self) -> Result<(), SeamError> {
+        Ok(())
+    }
 }
 
 impl<I: Input, R: Read + Seek> Rewind for Replayer<I, R> {

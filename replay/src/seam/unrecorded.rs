@@ -71,4 +71,8 @@ impl<I> Seam for Unrecorded<I> {
     fn flush(&mut self, _now: Stamp) -> Result<(), SeamError> {
         Ok(())
     }
+
+    fn sync(&mut self) -> Result<(), SeamError> {
+        Ok(())
+    }
 }

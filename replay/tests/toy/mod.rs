@@ -321,7 +321,7 @@ pub fn record(end: u64, whims: &[u32]) -> (Vec<u8>, Toy) {
     (seam.finish().unwrap(), machine)
 }
 
-fn admit(machine: &mut Toy, seam: &mut Recorder<Poke, Vec<u8>>, whim: u32) {
+fn admit(machine: &mut Toy, seam: &mut Recorder<Poke, JournalWriter<Vec<u8>>>, whim: u32) {
     let poke =
         if whim.is_multiple_of(8) { Poke::Right(whim.to_le_bytes().to_vec()) } else { Poke::Left(whim) };
     let poke = seam.admit(poke, machine.now()).unwrap();

@@ -57,10 +57,11 @@ impl OfImage {
     }
 
     fn note(&mut self, block: u64, bytes: Option<&[u8]>) {
-        if let Some((log, seen)) = &mut self.log
+        if let Some((_, seen)) = &mut self.log
             && seen.add(block)
+            && let Some((log, _)) = &self.log
         {
-            log.add(self.disk, block, bytes, self.embed);
+            log.add(self, block, bytes);
         }
     }
 }

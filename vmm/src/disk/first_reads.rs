@@ -1,10 +1,15 @@
 //! What a machine reads of its images for the first time, on its way into the recording.
 
+use super::base::OfImage;
+use crate::host::image::Image;
 use rrvmm_replay::Digest;
-use rrvmm_replay::journal::{BLOCK_SIZE, BLOCKS_LIMIT, Blob, BlockRun, Contents, EMPTY_LIMIT, JournalError};
+use rrvmm_replay::journal::{
+    BLOCK_SIZE, BLOCKS_LIMIT, Blob, BlockRun, Contents, EMPTY_LIMIT, JournalError, Reads,
+};
 use rrvmm_replay::seam::FirstReads;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Blocks of a disk that are in the recording already.
 #[derive(Debug, Default)]
@@ -20,43 +25,98 @@ impl Seen {
     }
 }
 
-/// Where what was read waits for the recording. Clones are the same place.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Log(Arc<Mutex<Vec<(u32, BlockRun)>>>);
+/// A run of blocks of an image as they were read.
+struct Run {
+    disk: u32,
+    image: Arc<Image>,
+    first: u64,
+    noted: Noted,
+}
 
-impl Log {
-    /// Adds a block of `bytes`, or one that could not be read.
-    pub(super) fn add(&self, disk: u32, block: u64, bytes: Option<&[u8]>, embed: bool) {
-        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // The latest run goes on if it is of the same kind.
-        let last = runs.last_mut().filter(|(of, run)| *of == disk && run.first + run.blocks() == block);
-        let last = last.map(|(_, run)| &mut run.contents);
-        let contents = match (bytes, last) {
-            (None, Some(Contents::Unreadable(count))) if *count < EMPTY_LIMIT => return *count += 1,
-            (None, _) => Contents::Unreadable(1),
-            (Some(bytes), last) if is_zero(bytes) => match last {
-                Some(Contents::Zeros(count)) if *count < EMPTY_LIMIT => return *count += 1,
-                _ => Contents::Zeros(1),
-            },
-            (Some(bytes), Some(Contents::Bytes(run))) if embed && run.0.len() < LIMIT => {
-                return run.0.extend_from_slice(bytes);
-            }
-            (Some(bytes), _) if embed => Contents::Bytes(Blob(bytes.to_vec())),
-            (Some(bytes), Some(Contents::Hashes(hashes))) if (hashes.len() as u64) < BLOCKS_LIMIT => {
-                return hashes.push(Digest::of(bytes));
-            }
-            (Some(bytes), _) => Contents::Hashes(vec![Digest::of(bytes)]),
-        };
-        runs.push((disk, BlockRun { first: block, contents }));
+/// What is known of blocks in a row until they are written.
+enum Noted {
+    Zeros(u64),
+    /// What they hash to: they are read again, since copies of all that a guest reads would take memory and its time.
+    Bytes(Vec<u64>),
+    Hashes(Vec<Digest>),
+    Unreadable(u64),
+}
+
+impl Run {
+    fn blocks(&self) -> u64 {
+        match &self.noted {
+            Noted::Zeros(count) | Noted::Unreadable(count) => *count,
+            Noted::Bytes(hashes) => hashes.len() as u64,
+            Noted::Hashes(hashes) => hashes.len() as u64,
+        }
     }
 
-    fn take(&self) -> Vec<(u32, BlockRun)> {
+    /// The run as a recording has it.
+    fn fetch(self) -> Result<(u32, BlockRun), JournalError> {
+        let contents = match self.noted {
+            Noted::Zeros(count) => Contents::Zeros(count),
+            Noted::Unreadable(count) => Contents::Unreadable(count),
+            Noted::Hashes(hashes) => Contents::Hashes(hashes),
+            Noted::Bytes(hashes) => {
+                let mut bytes = vec![0; hashes.len() * BLOCK_SIZE];
+                let changed = |block, source| JournalError::Changed {
+                    disk: self.disk,
+                    block: self.first + block,
+                    source,
+                };
+                let read = self.image.read(self.first * BLOCK_SIZE as u64, &mut bytes);
+                read.map_err(|source| changed(0, Some(source)))?;
+                let mut blocks = bytes.chunks_exact(BLOCK_SIZE).zip(&hashes);
+                if let Some(block) = blocks.position(|(bytes, hash)| xxh3_64(bytes) != *hash) {
+                    return Err(changed(block as u64, None));
+                }
+                Contents::Bytes(Blob(bytes))
+            }
+        };
+        Ok((self.disk, BlockRun { first: self.first, contents }))
+    }
+}
+
+/// Where what was read waits for the recording. Clones are the same place.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<Run>>>);
+
+impl Log {
+    /// Adds block `block` of an image, of which `bytes` were read, or which could not be read.
+    pub(super) fn add(&self, of: &OfImage, block: u64, bytes: Option<&[u8]>) {
+        let mut runs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // The latest run goes on if it is of the same kind.
+        let last = runs.last_mut().filter(|run| run.disk == of.disk && run.first + run.blocks() == block);
+        let last = last.map(|run| &mut run.noted);
+        let noted = match (bytes, last) {
+            (None, Some(Noted::Unreadable(count))) if *count < EMPTY_LIMIT => return *count += 1,
+            (None, _) => Noted::Unreadable(1),
+            (Some(bytes), last) if is_zero(bytes) => match last {
+                Some(Noted::Zeros(count)) if *count < EMPTY_LIMIT => return *count += 1,
+                _ => Noted::Zeros(1),
+            },
+            (Some(bytes), Some(Noted::Bytes(hashes))) if of.embed && hashes.len() < LIMIT => {
+                return hashes.push(xxh3_64(bytes));
+            }
+            (Some(bytes), _) if of.embed => Noted::Bytes(vec![xxh3_64(bytes)]),
+            (Some(bytes), Some(Noted::Hashes(hashes))) if (hashes.len() as u64) < BLOCKS_LIMIT => {
+                return hashes.push(Digest::of(bytes));
+            }
+            (Some(bytes), _) => Noted::Hashes(vec![Digest::of(bytes)]),
+        };
+        runs.push(Run { disk: of.disk, image: Arc::clone(&of.image), first: block, noted });
+    }
+
+    fn take(&self) -> Vec<Run> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Bytes in a run that is full: as many as a chunk of the recording has, which is decoded for each of its blocks.
-const LIMIT: usize = 16 * BLOCK_SIZE;
+/// Blocks in a run that is full: as many as a chunk of the recording has, which is decoded for each of its blocks.
+const LIMIT: usize = 16;
+
+/// Runs that do not wait for an event: about a megabyte.
+const MUCH: usize = 16;
 
 fn is_zero(bytes: &[u8]) -> bool {
     let (pieces, rest) = bytes.as_chunks::<64>();
@@ -65,11 +125,29 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 impl FirstReads for Log {
-    fn drain(
-        &mut self,
-        each: &mut dyn FnMut(u32, &BlockRun) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError> {
-        self.take().iter().try_for_each(|(disk, run)| each(*disk, run))
+    fn is_much(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len() > MUCH
+    }
+
+    fn drain(&mut self, each: &mut dyn FnMut(Reads) -> Result<(), JournalError>) -> Result<(), JournalError> {
+        let taken = self.take();
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let bytes = |run: &Run| match &run.noted {
+            Noted::Bytes(hashes) => hashes.len() * BLOCK_SIZE,
+            Noted::Zeros(_) | Noted::Hashes(_) | Noted::Unreadable(_) => 0,
+        };
+        each(Reads::Later {
+            runs: taken.len() as u64,
+            bytes: taken.iter().map(bytes).sum(),
+            fetch: Box::new(|each| {
+                taken.into_iter().try_for_each(|run| {
+                    let (disk, run) = run.fetch()?;
+                    each(disk, &run)
+                })
+            }),
+        })
     }
 }
 
@@ -81,12 +159,14 @@ pub(super) struct Continued<R> {
 }
 
 impl<R: std::io::Read + std::io::Seek> FirstReads for Continued<R> {
-    fn drain(
-        &mut self,
-        each: &mut dyn FnMut(u32, &BlockRun) -> Result<(), JournalError>,
-    ) -> Result<(), JournalError> {
+    fn is_much(&self) -> bool {
+        self.log.is_much()
+    }
+
+    fn drain(&mut self, each: &mut dyn FnMut(Reads) -> Result<(), JournalError>) -> Result<(), JournalError> {
         if let Some(earlier) = self.earlier.take() {
-            earlier.lock().unwrap_or_else(PoisonError::into_inner).each(|disk, run| each(disk, &run))?;
+            let mut earlier = earlier.lock().unwrap_or_else(PoisonError::into_inner);
+            earlier.each(|disk, run| each(Reads::Run(disk, run)))?;
         }
         self.log.drain(each)
     }
@@ -96,26 +176,74 @@ impl<R: std::io::Read + std::io::Seek> FirstReads for Continued<R> {
 mod tests {
     use super::*;
 
+    const BLOCKS: usize = 16;
+
+    /// An image whose blocks are all ones, those of an even number all zeros.
+    fn image(directory: &std::path::Path) -> OfImage {
+        let path = directory.join("image");
+        let bytes: Vec<u8> = (0..BLOCKS * BLOCK_SIZE).map(|at| (at / BLOCK_SIZE % 4 / 2) as u8).collect();
+        std::fs::write(&path, bytes).unwrap();
+        OfImage { disk: 3, image: Arc::new(Image::open(&path, None).unwrap()), embed: true, log: None }
+    }
+
+    fn add(log: &Log, of: &OfImage, blocks: &[u64]) {
+        for block in blocks {
+            let mut bytes = vec![0; BLOCK_SIZE];
+            of.image.read(block * BLOCK_SIZE as u64, &mut bytes).unwrap();
+            log.add(of, *block, Some(&bytes));
+        }
+    }
+
+    fn drained(log: &mut Log) -> Result<Vec<(u64, Contents)>, JournalError> {
+        let mut seen = Vec::new();
+        log.drain(&mut |reads| match reads {
+            Reads::Run(..) => panic!("read from no recording"),
+            Reads::Later { runs, fetch, .. } => {
+                fetch(&mut |disk, run| {
+                    assert_eq!(disk, 3);
+                    seen.push((run.first, run.contents.clone()));
+                    Ok(())
+                })?;
+                assert_eq!(runs, seen.len() as u64);
+                Ok(())
+            }
+        })?;
+        Ok(seen)
+    }
+
     #[test]
     fn blocks_in_a_row_become_one_run() {
-        let mut log = Log::default();
-        let (data, zeros) = (vec![1; BLOCK_SIZE], vec![0; BLOCK_SIZE]);
-        for (disk, block, bytes) in
-            [(0, 4, &data), (0, 5, &data), (0, 6, &zeros), (0, 7, &zeros), (0, 9, &zeros), (1, 10, &data)]
-        {
-            log.add(disk, block, Some(bytes), true);
-        }
-        log.add(1, 11, None, true);
-        log.add(1, 12, Some(&data), false);
-        log.add(1, 13, Some(&data), false);
-        let mut seen = Vec::new();
-        log.drain(&mut |disk, run| {
-            seen.push((disk, run.first, run.blocks()));
-            Ok(())
-        })
-        .unwrap();
-        assert_eq!(seen, [(0, 4, 2), (0, 6, 2), (0, 9, 1), (1, 10, 1), (1, 11, 1), (1, 12, 2)]);
-        assert!(log.take().is_empty());
+        let directory = tempfile::tempdir().unwrap();
+        let (mut of, mut log) = (image(directory.path()), Log::default());
+        add(&log, &of, &[2, 3, 4, 5, 9, 10]);
+        log.add(&of, 11, None);
+        log.add(&of, 12, None);
+        of.embed = false;
+        add(&log, &of, &[6, 7]);
+        let bytes = |blocks: usize| Contents::Bytes(Blob(vec![1; blocks * BLOCK_SIZE]));
+        let hash = Digest::of(&[1; BLOCK_SIZE]);
+        let expected = [
+            (2, bytes(2)),
+            (4, Contents::Zeros(2)),
+            (9, Contents::Zeros(1)),
+            (10, bytes(1)),
+            (11, Contents::Unreadable(2)),
+            (6, Contents::Hashes(vec![hash; 2])),
+        ];
+        assert_eq!(drained(&mut log).unwrap(), expected);
+        assert_eq!(drained(&mut log).unwrap(), []);
+    }
+
+    #[test]
+    fn an_image_that_changes_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let (of, mut log) = (image(directory.path()), Log::default());
+        add(&log, &of, &[2, 3]);
+        let mut bytes = std::fs::read(of.image.path()).unwrap();
+        bytes[3 * BLOCK_SIZE + 5] = 9;
+        std::fs::write(of.image.path(), bytes).unwrap();
+        let error = drained(&mut log).unwrap_err();
+        assert!(matches!(error, JournalError::Changed { disk: 3, block: 3, source: None }), "{error}");
     }
 
     #[test]

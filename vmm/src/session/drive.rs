@@ -56,7 +56,7 @@ where
     session.outcome(finish?)
 }
 
-/// Flushes a recording, with the digest that this may need.
+/// Flushes a recording, with the digest that this may need, and waits until others can read it.
 fn save<M, S>(machine: &mut M, seam: &mut S) -> Result<(), SessionError>
 where
     M: Machine,
@@ -66,7 +66,7 @@ where
     if let Due::Digest = seam.due(machine.now())? {
         seam.digest(machine.now(), &machine.digest())?;
     }
-    Ok(())
+    Ok(seam.sync()?)
 }
 
 struct Session<'a, 'b, M: Steppable, S, H> {

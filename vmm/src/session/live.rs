@@ -10,7 +10,7 @@ use super::attendant::Aides;
 use super::drive::drive;
 use super::host::Host;
 use super::setup::{Setup, attachments};
-use super::{Machine, Options, Outcome, SessionError};
+use super::{Machine, Options, Outcome, SessionError, writing};
 
 /// Runs `machine`, which is at power-on, without a recording.
 ///
@@ -58,8 +58,8 @@ where
 
 /// Runs `machine`, which is at power-on and built from `setup`, and records the run into `out`.
 ///
-/// `out` should be buffered; it is flushed about once a second, and what was flushed stays replayable whatever happens
-/// next. It is given back for the caller to sync. `engine` is the engine's name, for the manifest.
+/// `out`, which should be buffered, is written by another thread; it is flushed about once a second, and what was flushed stays
+/// replayable whatever happens next. It is given back for the caller to sync. `engine` is the engine's name, for the manifest.
 ///
 /// # Errors
 /// The machine, the host or `out` fails. The recording is then replayable up to the last flush.
@@ -76,7 +76,7 @@ where
     M: Machine,
     M::Error: std::error::Error + Send + Sync + 'static,
     H: Host<Offer = Input>,
-    W: Write,
+    W: Write + Send,
 {
     let start = Start::PowerOn { wall_clock };
     record_from(machine, setup, engine, out, start, host, options, Aides::default())
@@ -101,7 +101,7 @@ where
     M: Machine,
     M::Error: std::error::Error + Send + Sync + 'static,
     H: Host<Offer = Input>,
-    W: Write,
+    W: Write + Send,
 {
     let files = setup.files();
     let mut manifest = setup.manifest(engine)?;
@@ -109,26 +109,23 @@ where
         manifest.config["live_from"] = machine.now().position.count().into();
     }
     let journal = JournalWriter::create::<Input>(out, manifest, &attachments(&files))?;
-    let mut seam = Recorder::new(journal, DigestSchedule::default());
-    if let Some(disks) = machine.first_reads() {
-        seam.embed(disks);
-    }
-    match start {
-        Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
-        Start::Midway(past) => {
-            for event in past {
-                seam.take_over(&event?)?;
+    let (outcome, written) = writing::beside(journal, |desk| {
+        let mut seam = Recorder::new(desk, DigestSchedule::default());
+        if let Some(disks) = machine.first_reads() {
+            seam.embed(disks);
+        }
+        match start {
+            Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
+            Start::Midway(past) => {
+                for event in past {
+                    seam.take_over(&event?)?;
+                }
             }
         }
-    }
-    match drive(machine, &mut seam, host, options, aides) {
-        Ok(outcome) => Ok((outcome, seam.finish()?)),
-        Err(error) => {
-            // Keep what there is; the first error is the one to report.
-            let _ = seam.finish();
-            Err(error)
-        }
-    }
+        drive(machine, &mut seam, host, options, aides)
+    });
+    // What went wrong first is the one to report.
+    Ok((outcome?, written?))
 }
 
 /// Where a machine is when its session begins.

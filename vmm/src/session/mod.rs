@@ -17,6 +17,7 @@ mod recording;
 mod setup;
 mod slice;
 mod stretches;
+mod writing;
 
 use std::time::Duration;
 
