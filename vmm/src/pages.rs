@@ -38,6 +38,16 @@ impl Pages {
         Arc::make_mut(self.chunk_mut(page / CHUNK))[page % CHUNK] = bytes;
     }
 
+    /// Takes a copy of `bytes` as those of `page`.
+    pub fn write(&mut self, page: usize, bytes: &[u8; PAGE_SIZE]) {
+        let place = &mut Arc::make_mut(self.chunk_mut(page / CHUNK))[page % CHUNK];
+        match place.as_mut().and_then(Arc::get_mut) {
+            Some(own) => own.copy_from_slice(bytes),
+            // By way of a slice: an array would be put on the stack first.
+            None => *place = Arc::<[u8]>::from(&bytes[..]).try_into().ok(),
+        }
+    }
+
     /// The bytes of `page` to change, if it is there. They are this table's alone from then on.
     pub fn page_mut(&mut self, page: usize) -> Option<&mut [u8; PAGE_SIZE]> {
         let chunk = self.0.get_mut(&(page / CHUNK))?;

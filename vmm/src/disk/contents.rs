@@ -6,7 +6,6 @@ use crate::pages::Pages;
 use rrvmm_devices::dma::DiskFault;
 use rrvmm_replay::Digest;
 use rrvmm_replay::journal::BLOCK_SIZE;
-use std::sync::Arc;
 
 /// A disk's contents.
 pub(super) struct Contents {
@@ -112,14 +111,14 @@ impl Contents {
             let (block, within) = place(at);
             let n = rest.len().min(BLOCK_SIZE - within);
             let (new, behind) = rest.split_at(n);
-            if let Ok(whole) = <&[u8; BLOCK_SIZE]>::try_from(new) {
-                self.overlay.put(block, Some(Arc::new(*whole)));
+            if let Ok(whole) = new.try_into() {
+                self.overlay.write(block, whole);
             } else if let Some(page) = self.overlay.page_mut(block) {
                 page[within..within + n].copy_from_slice(new);
             } else {
                 let mut page = self.base_block(block)?;
                 page[within..within + n].copy_from_slice(new);
-                self.overlay.put(block, Some(Arc::new(page)));
+                self.overlay.write(block, &page);
             }
             at += n as u64;
             rest = behind;
