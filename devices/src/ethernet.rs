@@ -44,26 +44,40 @@ impl Arrivals {
     }
 }
 
-/// The frame check sequence of a frame (IEEE 802.3, 3.2.9).
-pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+/// Bytes that the check sequence takes in one step.
+const STEP: usize = 8;
+
+/// What each byte adds to the check sequence, by how many bytes of its step follow it.
+static TABLES: [[u32; 256]; STEP] = {
     const POLYNOMIAL: u32 = 0xedb8_8320;
-    const TABLE: [u32; 16] = {
-        let mut table = [0; 16];
-        let mut n = 0;
-        while n < 16 {
-            let mut value = n as u32;
+    let mut tables = [[0; 256]; STEP];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut value = byte as u32;
+        let mut step = 0;
+        while step < STEP {
             let mut bit = 0;
-            while bit < 4 {
+            while bit < 8 {
                 value = value >> 1 ^ if value & 1 != 0 { POLYNOMIAL } else { 0 };
                 bit += 1;
             }
-            table[n] = value;
-            n += 1;
+            tables[step][byte] = value;
+            step += 1;
         }
-        table
-    };
-    let half = |crc: u32, nibble: u32| crc >> 4 ^ TABLE[((crc ^ nibble) & 15) as usize];
-    !bytes.iter().fold(!0, |crc, byte| half(half(crc, u32::from(*byte)), u32::from(*byte) >> 4))
+        byte += 1;
+    }
+    tables
+};
+
+/// The frame check sequence of a frame (IEEE 802.3, 3.2.9).
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    let (steps, rest) = bytes.as_chunks::<STEP>();
+    let crc = steps.iter().fold(!0, |crc: u32, step| {
+        let word = u64::from_le_bytes(*step) ^ u64::from(crc);
+        let tables = TABLES.iter().rev().zip(word.to_le_bytes());
+        tables.fold(0, |crc, (table, byte)| crc ^ table[usize::from(byte)])
+    });
+    !rest.iter().fold(crc, |crc, byte| crc >> 8 ^ TABLES[0][usize::from(crc as u8 ^ byte)])
 }
 
 #[cfg(test)]
@@ -71,5 +85,6 @@ mod tests {
     #[test]
     fn the_check_sequence_is_the_standards() {
         assert_eq!(super::crc32(b"123456789"), 0xcbf4_3926);
+        assert_eq!(super::crc32(b"The quick brown fox jumps over the lazy dog"), 0x414f_a339);
     }
 }

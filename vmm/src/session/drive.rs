@@ -22,6 +22,10 @@ const FLUSH_DISTANCE: Duration = Duration::from_secs(1);
 /// Most host time between two looks of an attendant while the machine sleeps or stands.
 const ATTENDANCE: Duration = Duration::from_millis(20);
 
+/// Shortest sleep of a paced machine that the host sleeps too. Shorter ones, such as that for a disk's request, are put together: the host would
+/// oversleep each of them several times.
+const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
+
 /// Runs the machine until the run or the session ends: the one loop under `run`, `record`, `replay` and `verify`.
 ///
 /// Host time decides only when the host is looked at and when inputs come; where they come is recorded.
@@ -50,6 +54,7 @@ where
         outputs: Vec::new(),
         last_poll: None,
         last_flush: Duration::ZERO,
+        owed: Duration::ZERO,
     };
     let finish = session.run();
     session.show()?;
@@ -83,6 +88,8 @@ struct Session<'a, 'b, M: Steppable, S, H> {
     outputs: Vec<Output>,
     last_poll: Option<Duration>,
     last_flush: Duration,
+    /// What a paced machine has slept and the host has not.
+    owed: Duration,
 }
 
 impl<M, S, H> Session<'_, '_, M, S, H>
@@ -199,8 +206,15 @@ where
         match (until, self.options.pace) {
             (Some(_), Pace::Free) => jump(self.machine, self.seam, until)?,
             (Some(time), Pace::Host) => {
-                let slept = self.wait(Duration::from_nanos(time.since(now)))?;
-                jump(self.machine, self.seam, Some(now.after(slept).min(time)))?;
+                let sleep = self.owed + Duration::from_nanos(time.since(now));
+                if sleep < SHORTEST_SLEEP {
+                    self.owed = sleep;
+                    return Ok(jump(self.machine, self.seam, until).map(|()| None)?);
+                }
+                let slept = Duration::from_nanos(self.wait(sleep)?);
+                let slept_now = slept.saturating_sub(self.owed).as_nanos() as u64;
+                self.owed = self.owed.saturating_sub(slept);
+                jump(self.machine, self.seam, Some(now.after(slept_now).min(time)))?;
             }
             // A recording that goes on here is not the run that sleeps here for good.
             (None, _) if !self.host.may_offer() => {
