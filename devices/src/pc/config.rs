@@ -38,13 +38,37 @@ pub struct DisplayConfig {
     pub pci: bool,
     /// Bytes of its video BIOS; 0 for none.
     pub rom_bytes: u32,
+    /// The mode it is in at power-on, with a linear frame buffer; none for text.
+    #[serde(default)]
+    pub mode: Option<VideoMode>,
+}
+
+/// A mode with packed pixels in a linear frame buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VideoMode {
+    /// Its number in the Linux boot protocol.
+    pub number: u16,
+    /// Pixels of a line.
+    pub width: u16,
+    /// Lines.
+    pub height: u16,
+    /// Bits of a pixel: 8, 15, 16, 24 or 32.
+    pub bits: u16,
+}
+
+impl VideoMode {
+    /// Bytes of a line.
+    #[must_use]
+    pub fn pitch(&self) -> u16 {
+        self.width.saturating_mul(self.bits.div_ceil(8))
+    }
 }
 
 impl DisplayConfig {
     /// An adapter on the PCI bus, without a video BIOS.
     #[must_use]
     pub fn pci() -> Self {
-        Self { pci: true, rom_bytes: 0 }
+        Self { pci: true, ..Self::default() }
     }
 
     /// Bytes of the window onto the video BIOS, if there is one: a power of two.
@@ -174,6 +198,8 @@ pub const VIDEO_MEMORY_BASE: u64 = 1 << 40;
 pub const HIGH_RAM_START: u64 = 0x1_0000_0000;
 /// The window onto video memory.
 pub const VGA_WINDOW: std::ops::Range<u64> = 0xa_0000..0xc_0000;
+/// Where the guest finds the linear frame buffer, unless it moves it or firmware does.
+pub const FRAME_BUFFER_BASE: u32 = 0xfd00_0000;
 /// Registers of the I/O APIC.
 pub const IOAPIC_BASE: u64 = 0xfec0_0000;
 /// Registers of the first virtio device that has them in memory; the next ones follow.

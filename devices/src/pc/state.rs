@@ -82,6 +82,9 @@ impl PcState {
             virtio: config.in_memory(),
         };
         state.reset(VirtualTime::ZERO);
+        if let Some(mode) = &config.display.mode {
+            state.vga = Vga::in_mode(mode);
+        }
         fill_cmos(&mut state.rtc, config);
         state
     }

@@ -1,7 +1,7 @@
 //! The display adapter as a PCI function (QEMU docs/specs/standard-vga.rst): the linear frame buffer behind base address register 0,
 //! the registers behind 2, and the video BIOS behind the expansion ROM register.
 
-use crate::pc::DisplayConfig;
+use crate::pc::{DisplayConfig, FRAME_BUFFER_BASE};
 use crate::pci::config_space::{BarKind, COMMAND, COMMAND_MEMORY, ConfigSpace, Identity, Space};
 use crate::vga::LFB_BYTES;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ const SUBSYSTEM: u8 = 0x2c;
 const ROM: u8 = 0x30;
 const ROM_ENABLED: u64 = 1;
 /// Where the windows are put on a machine without firmware to do it.
-const FRAME_BUFFER: u64 = 0xfd00_0000;
+const FRAME_BUFFER: u64 = FRAME_BUFFER_BASE as u64;
 const REGISTERS: u64 = 0xfebf_0000;
 
 /// The function.

@@ -18,6 +18,7 @@ pub use frame::{Frame, VideoMemory, frame};
 pub use vbe::{LFB_BYTES, VBE_PORTS, Vbe};
 
 use crate::bytes::Bytes;
+use crate::pc::VideoMode;
 use dac::Dac;
 use planes::Planes;
 use rrvmm_replay::VirtualTime;
@@ -102,6 +103,14 @@ impl Vga {
         let palette = [0, 1, 2, 3, 4, 5, 0x14, 7, 0x38, 0x39, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e, 0x3f];
         vga.attribute.1[..16].copy_from_slice(&palette);
         vga.attribute.1[16..21].copy_from_slice(&[0x0c, 0x00, 0x0f, 0x08, 0x00]);
+        vga
+    }
+
+    /// As [`Vga::text_mode`], and then put into a mode with a linear frame buffer, which is black.
+    #[must_use]
+    pub fn in_mode(mode: &VideoMode) -> Self {
+        let mut vga = Self::text_mode();
+        vga.vbe.start_in(mode.width, mode.height, mode.bits);
         vga
     }
 

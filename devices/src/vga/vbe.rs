@@ -86,6 +86,14 @@ pub(super) struct Layout {
 }
 
 impl Vbe {
+    /// As set-up software puts it into a mode.
+    pub(super) fn start_in(&mut self, width: u16, height: u16, bits: u16) {
+        let on = ENABLED | 0x40 | NO_CLEAR;
+        for (index, value) in [(ENABLE, 0), (XRES, width), (YRES, height), (BPP, bits), (ENABLE, on)] {
+            self.write(index, value);
+        }
+    }
+
     pub(super) fn read_port(&self, port: u16) -> u16 {
         if port == INDEX_PORT { self.index } else { self.read(self.index) }
     }

@@ -130,7 +130,7 @@ fn memtest_shows_its_screen() {
     recorded_and_replayed(&guest, &[], 700_000_000, &name).unwrap();
 }
 
-/// Shows something on the console of the `bochs` driver.
+/// Shows something on the console of a frame buffer.
 const FRAME_BUFFER: &str = r#"
 echo 0 > /proc/sys/kernel/printk
 echo "@driver $(cat /proc/fb)"
@@ -147,19 +147,30 @@ poweroff -f
 
 #[test]
 fn a_linux_frame_buffer_console_is_the_same_while_recording_and_replaying() {
-    frame_buffer_console().unwrap();
+    let modules = ["drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"];
+    frame_buffer_console("linux-bochs-drm.png", &modules, "", "bochs-drm", (1024, 768)).unwrap();
 }
 
-fn frame_buffer_console() -> Result<()> {
+/// The kernel finds the screen in a mode that `vga=` on its command line asks for, and its own driver draws there.
+#[test]
+fn a_linux_kernel_draws_in_the_mode_that_its_command_line_asks_for() {
+    frame_buffer_console("linux-vesafb.png", &[], "vga=0x314", "VESA VGA", (800, 600)).unwrap();
+}
+
+fn frame_buffer_console(
+    name: &str,
+    modules: &[&str],
+    cmdline: &str,
+    driver: &str,
+    size: (u32, u32),
+) -> Result<()> {
     let kernel = Kernel::Amd64;
-    let modules = guests::modules(
-        kernel,
-        &["drm", "drm_kms_helper", "ttm", "drm_ttm_helper", "drm_vram_helper", "bochs"],
-    )?;
+    let modules = guests::modules(kernel, modules)?;
     let scratch = tempfile::tempdir()?;
     let initrd = scratch.path().join("initrd");
     fs::write(&initrd, initrd::with_modules(kernel.arch(), &modules, FRAME_BUFFER)?)?;
-    let guest = Guest::linux(&guests::kernel(kernel)?, &initrd);
+    let mut guest = Guest::linux(&guests::kernel(kernel)?, &initrd);
+    guest.cmdline += &format!(" {cmdline}");
     let [console, socket, recording, live, again] =
         ["console", "monitor", "fb.rrvm", "live.png", "again.png"].map(|name| scratch.path().join(name));
     let mut options = guest.rrvmm_options();
@@ -170,7 +181,7 @@ fn frame_buffer_console() -> Result<()> {
     let session = Running::start(command)?;
     let mut shell = Console::connect(&console)?;
     let said = shell.wait_for("@shown")?;
-    ensure!(said.contains("bochs-drm"), "{said}");
+    ensure!(said.contains(driver), "{said}");
     monitor(&socket, "stop")?.exited(0)?;
     let here = position(&monitor(&socket, "where")?.exited(0)?.text())?;
     monitor(&socket, &format!("screendump {}", live.display()))?.exited(0)?;
@@ -179,10 +190,10 @@ fn frame_buffer_console() -> Result<()> {
     session.ends_well()?;
     let (live_picture, replayed) = (Picture::read(&live)?, screenshot(&recording, Some(here), &again)?);
     ensure!(live_picture == replayed, "the replay shows another picture");
-    ensure!(replayed.size() == (1024, 768), "{:?}", replayed.size());
+    ensure!(replayed.size() == size, "{:?}", replayed.size());
     ensure!(replayed.colours() >= 8, "{} colours", replayed.colours());
     let mut verify = rrvmm(["verify"])?;
     verify.arg(&recording);
     Process::new(verify).limit(LIMIT).run()?.exited(0)?;
-    golden("linux-bochs-drm.png", &again)
+    golden(name, &again)
 }

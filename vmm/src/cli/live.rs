@@ -13,6 +13,7 @@ use rrvmm::host::{
     ConsoleSpec, Deadline, HostError, InputSender, Live, Pace, PaceChoice, Signals, Stopwatch, inputs,
     wall_clock,
 };
+use rrvmm::loader;
 use rrvmm::machine::{BuildError, Onlooker, PcMachine};
 use rrvmm::monitor::{self, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
@@ -167,7 +168,8 @@ impl LiveSession {
         args.check()?;
         let source = boot::read(args)?;
         let rom_bytes = source.vga_bios.as_ref().map_or(0, |rom| rom.len() as u32);
-        let display = DisplayConfig { rom_bytes, ..DisplayConfig::pci() };
+        let mode = loader::video_mode(&source)?;
+        let display = DisplayConfig { rom_bytes, mode, ..DisplayConfig::pci() };
         let all: Vec<_> = args.disks.iter().chain(&args.cdroms).cloned().collect();
         let disks = OpenDisks::open(&all, embed.unwrap_or(true))?;
         let mut devices = disks.devices()?;

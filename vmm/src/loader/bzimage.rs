@@ -2,7 +2,8 @@
 //! (Linux Documentation/arch/x86/boot.rst.)
 
 use super::setup_header::{SetupHeader, zero_page};
-use super::{Boot, EntryState, LoadError, Segment, paging};
+use super::{Boot, EntryState, LoadError, Segment, paging, video};
+use rrvmm_devices::pc::FRAME_BUFFER_BASE;
 
 /// Loader type "undefined", as boot.rst wants from loaders without a number of their own.
 const UNDEFINED_LOADER: u8 = 0xFF;
@@ -43,7 +44,13 @@ pub(super) fn load(boot: &mut Boot<'_>, kernel: &[u8]) -> Result<EntryState, Loa
         header.ramdisk_size = (initrd.len() as u32).into();
     }
     let low_ram = boot.place.memory().low_ram().end;
-    let page = zero_page(&header, &boot.map, low_ram, boot.rsdp);
+    if let Some(mode) = &boot.mode {
+        header.vid_mode = mode.number.into();
+    }
+    let mut page = zero_page(&header, &boot.map, low_ram, boot.rsdp);
+    if let Some(mode) = &boot.mode {
+        video::describe(&mut page, mode, FRAME_BUFFER_BASE);
+    }
     let rsi = boot.place.write_low("the zero page", &page, 0x1000)?;
     let state = if header.has_64_bit_entry() {
         let cr3 = paging::write_identity_map(&mut boot.place)?;

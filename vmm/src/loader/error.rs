@@ -20,6 +20,12 @@ pub enum LoadError {
          (for example /usr/share/seabios/bios-256k.bin)"
     )]
     FirmwareSize(usize),
+    /// A mode of the screen that there is not.
+    #[error(
+        "there is no mode of the screen for vga={0} on the command line; there are for example vga=0x314 (800 by 600 pixels of 16 \
+         bits), vga=0x317 (1024 by 768 of 16), vga=0x344 (1024 by 768 of 32), and vga=normal for text"
+    )]
+    VideoMode(String),
     /// Not a format that can be started.
     #[error(
         "the kernel is not a bzImage, Multiboot or PVH ELF image: {0}; --kernel takes for example the /boot/vmlinuz-* of a distribution"

@@ -20,15 +20,17 @@ mod paging;
 mod place;
 mod pvh;
 mod setup_header;
+mod video;
 
 pub use entry::{DescriptorTable, EntryMode, EntryState, Segment};
 pub use error::LoadError;
 pub use firmware::{FIRMWARE_SHADOW, firmware_window};
+pub use video::video_mode;
 
 use crate::memory::GuestMemory;
 use place::Placement;
 use rrvmm_devices::acpi::AcpiTables;
-use rrvmm_devices::pc::{MemoryRegion, memory_map};
+use rrvmm_devices::pc::{MemoryRegion, VideoMode, memory_map};
 use rrvmm_devices::{PcConfig, acpi};
 
 /// What the machine starts with.
@@ -90,7 +92,7 @@ fn load_kernel(
     for (address, bytes) in &blobs {
         place.write_at("the ACPI tables", *address, bytes)?;
     }
-    let mut boot = Boot { place, source, map: memory_map(config), rsdp };
+    let mut boot = Boot { place, source, map: memory_map(config), rsdp, mode: config.display.mode };
     if bzimage::is_bzimage(kernel) {
         bzimage::load(&mut boot, kernel)
     } else if let Some(header) = multiboot::find_header(kernel) {
@@ -108,6 +110,7 @@ struct Boot<'a> {
     source: &'a BootSource,
     map: Vec<MemoryRegion>,
     rsdp: u64,
+    mode: Option<VideoMode>,
 }
 
 impl Boot<'_> {

@@ -6,6 +6,7 @@ use super::*;
 use crate::memory::PAGE_SIZE;
 use images::{BzImage, elf, multiboot_by_addresses, multiboot_elf, pvh_elf};
 use proptest::prelude::*;
+use rrvmm_devices::pc::DisplayConfig;
 use vm_memory::{Bytes, GuestAddress};
 
 const MIB: u64 = 1 << 20;
@@ -14,8 +15,15 @@ fn kernel(bytes: Vec<u8>) -> BootSource {
     BootSource { kernel: Some(bytes), cmdline: "console=ttyS0".into(), ..BootSource::default() }
 }
 
+/// A Linux kernel with this command line.
+pub(super) fn bzimage_with(cmdline: &str) -> BootSource {
+    BootSource { cmdline: cmdline.to_owned(), ..kernel(BzImage::default().build()) }
+}
+
 fn board(memory: &GuestMemory, source: &BootSource) -> PcConfig {
-    PcConfig::new(memory.ram_size(), source.bios.is_some())
+    let mode = video_mode(source).unwrap();
+    let display = DisplayConfig { mode, ..DisplayConfig::pci() };
+    PcConfig { display, ..PcConfig::new(memory.ram_size(), source.bios.is_some()) }
 }
 
 fn try_load(source: &BootSource) -> Result<(GuestMemory, EntryState), LoadError> {
@@ -58,6 +66,17 @@ fn a_64_bit_bzimage_is_entered_in_long_mode() {
     let rows = u64::from(get::<1>(&memory, page + 0x1E8)[0]);
     let last = page + 0x2D0 + 20 * (rows - 1);
     assert_eq!([0, 8, 16].map(|at| get_u32(&memory, last + at)), [0x10_0000, (63 * MIB) as u32, 1]);
+}
+
+#[test]
+fn the_screen_s_mode_is_in_the_zero_page() {
+    let (memory, state) = try_load(&bzimage_with("vga=0x317")).unwrap();
+    assert_eq!(get(&memory, state.rsi + 0x1fa), [0x17, 3]);
+    assert_eq!(get(&memory, state.rsi + 0x0f), [0x23]);
+    assert_eq!(get(&memory, state.rsi + 0x12), [0, 4, 0, 3, 16, 0, 0, 0, 0, 0xfd, 0, 1, 0, 0]);
+    assert_eq!(get(&memory, state.rsi + 0x24), [0, 8, 5, 11, 6, 5, 5, 0]);
+    let (memory, state) = try_load(&bzimage_with("quiet")).unwrap();
+    assert_eq!(get(&memory, state.rsi + 0x0f), [1, 16, 0, 0, 0]);
 }
 
 #[test]
