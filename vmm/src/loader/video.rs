@@ -43,7 +43,8 @@ pub fn video_mode(source: &BootSource) -> Result<Option<VideoMode>, LoadError> {
     if !source.kernel.as_deref().is_some_and(bzimage::is_bzimage) {
         return Ok(None);
     }
-    let Some(wanted) = source.cmdline.split_whitespace().filter_map(|word| word.strip_prefix("vga=")).last()
+    let Some(wanted) =
+        source.cmdline.split_whitespace().filter_map(|word| word.strip_prefix("vga=")).next_back()
     else {
         return Ok(None);
     };
