@@ -40,7 +40,7 @@ pub(super) fn huge_pages(root: &Root) -> Finding {
     let switch = "/sys/kernel/mm/transparent_hugepage/enabled";
     let text = root.text(switch).unwrap_or_default();
     let chosen = text.split(['[', ']']).nth(1).unwrap_or("");
-    let change = format!("echo always > {switch}");
+    let change = format!("as root: echo always > {switch}");
     match chosen {
         "always" => Finding::ok(key, what, "transparent ones, always")
             .follows("guest memory is mapped in pages of 2 MiB where it can be"),

@@ -37,7 +37,7 @@ pub(super) fn passt(root: &Root) -> Finding {
     } else {
         Finding::limited(key, what, format!("{version}; this user may not ping"))
             .follows("--net user works, but the guest's ping gets no answer")
-            .change("sysctl net.ipv4.ping_group_range='0 2147483647'")
+            .change("as root: sysctl net.ipv4.ping_group_range='0 2147483647'")
     }
 }
 
@@ -46,12 +46,14 @@ pub(super) fn tap(root: &Root) -> Finding {
     let device = root.path("/dev/net/tun");
     let follows = "no --net tap=NAME; --net user (passt) needs no privileges";
     if !device.exists() {
-        return Finding::missing(key, what, "no /dev/net/tun").follows(follows).change("modprobe tun");
+        return Finding::missing(key, what, "no /dev/net/tun")
+            .follows(follows)
+            .change("as root: modprobe tun");
     }
     if let Err(error) = File::options().read(true).write(true).open(&device) {
         return Finding::missing(key, what, format!("/dev/net/tun cannot be opened: {error}"))
             .follows(follows)
-            .change("chmod 666 /dev/net/tun");
+            .change("as root: chmod 666 /dev/net/tun");
     }
     let makes = root.text("/proc/self/status").is_some_and(|status| has_capability(&status, CAP_NET_ADMIN));
     let state = if makes { State::Ok } else { State::Limited };
@@ -92,7 +94,7 @@ mod tests {
     #[test]
     fn a_host_without_tap_says_how_to_get_it() {
         let (_directory, root) = root_with(&[]);
-        assert_eq!(tap(&root).change.as_deref(), Some("modprobe tun"));
+        assert_eq!(tap(&root).change.as_deref(), Some("as root: modprobe tun"));
         let (_directory, root) = root_with(&[("/dev/net/tun", "")]);
         assert_eq!(tap(&root).state, State::Limited);
     }

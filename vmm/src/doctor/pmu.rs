@@ -20,8 +20,8 @@ pub(super) fn counters(root: &Root) -> Finding {
         Err(error) => {
             let finding = none(error.to_string());
             match error {
-                PmuError::Denied => finding.change("sysctl kernel.perf_event_paranoid=2"),
-                PmuError::Displaced => finding.change("sysctl kernel.nmi_watchdog=0"),
+                PmuError::Denied => finding.change("as root: sysctl kernel.perf_event_paranoid=2"),
+                PmuError::Displaced => finding.change("as root: sysctl kernel.nmi_watchdog=0"),
                 _ => finding,
             }
         }
@@ -112,7 +112,7 @@ pub(super) fn paranoid(root: &Root) -> Finding {
         ),
         Some(level) => Finding::limited(key, what, level.to_string())
             .follows("only root, or who has CAP_PERFMON, may count")
-            .change("sysctl kernel.perf_event_paranoid=2"),
+            .change("as root: sysctl kernel.perf_event_paranoid=2"),
         None => Finding::missing(key, what, "not there")
             .follows("this kernel has no performance counters")
             .change("use a kernel with CONFIG_PERF_EVENTS"),

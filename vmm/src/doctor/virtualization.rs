@@ -69,8 +69,8 @@ mod x86 {
         let missing = |found: String| Finding::missing("kvm", "KVM", found).follows(NO_KVM);
         if !root.exists("/dev/kvm") {
             let module = match root.text("/proc/cpuinfo").unwrap_or_default() {
-                text if text.split_whitespace().any(|flag| flag == "vmx") => "modprobe kvm_intel",
-                text if text.split_whitespace().any(|flag| flag == "svm") => "modprobe kvm_amd",
+                text if text.split_whitespace().any(|flag| flag == "vmx") => "as root: modprobe kvm_intel",
+                text if text.split_whitespace().any(|flag| flag == "svm") => "as root: modprobe kvm_amd",
                 _ => {
                     "switch on virtualization in the firmware, or nested virtualization if this is a virtual machine"
                 }
@@ -79,7 +79,7 @@ mod x86 {
         }
         let kvm = Kvm::new().map_err(|error| match error.errno() {
             libc::EACCES | libc::EPERM => missing("this user may not open /dev/kvm".to_owned())
-                .change("usermod -aG kvm USER, then log in again"),
+                .change("as root: usermod -aG kvm USER, then log in again"),
             _ => missing(format!("/dev/kvm cannot be opened: {error}"))
                 .change("see the kernel's messages: dmesg"),
         })?;
@@ -156,7 +156,7 @@ mod x86 {
         fn a_host_without_kvm_says_which_module() {
             let (_directory, root) = root_with(&[("/proc/cpuinfo", "flags\t\t: fpu svm\n")]);
             let finding = open(&root).unwrap_err();
-            assert_eq!(finding.change.as_deref(), Some("modprobe kvm_amd"));
+            assert_eq!(finding.change.as_deref(), Some("as root: modprobe kvm_amd"));
         }
 
         #[test]
