@@ -4,6 +4,7 @@ use super::apt::{debian_sources, run};
 use super::cache;
 use anyhow::{Context as _, Result, bail, ensure};
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -52,7 +53,7 @@ path-exclude=/usr/share/man/*
 const GRUB: &str = "serial --unit=0 --speed=115200
 terminal_input serial console
 terminal_output serial console
-set timeout=1
+set timeout=0
 menuentry Debian {
     linux /boot/vmlinuz root=LABEL=rrvmm console=ttyS0
     initrd /boot/initrd.img
@@ -64,7 +65,10 @@ menuentry Debian {
 /// # Errors
 /// It is not cached, and this user is not root, debootstrap is not there, or the archive does not answer.
 pub fn debian() -> Result<Debian> {
-    let place = cache::entry("debian-bookworm", build)?;
+    // Made differently, it is another one.
+    let mut recipe = DefaultHasher::new();
+    (PACKAGES, INITRD_MODULES, NETWORK, DPKG, GRUB, DISK).hash(&mut recipe);
+    let place = cache::entry(&format!("debian-{:016x}", recipe.finish()), build)?;
     Ok(Debian {
         image: place.join("disk.img"),
         kernel: place.join("vmlinuz"),
