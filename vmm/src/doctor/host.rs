@@ -17,7 +17,7 @@ pub(super) fn cpu(root: &Root) -> Finding {
     let found = format!("{model}, {cpus} usable{}", if guest { ", itself in a virtual machine" } else { "" });
     if cfg!(all(target_arch = "x86_64", target_os = "linux")) {
         Finding::ok("cpu", "CPU", found)
-            .follows("guests run in the translator, and user code under KVM where there is KVM")
+            .follows("guests run in the translator, which turns their code into this processor's")
     } else {
         let follows = "guests run in the interpreter, some ten times slower than in the translator";
         Finding::limited("cpu", "CPU", found).follows(follows).change("use an x86-64 Linux host")

@@ -95,7 +95,9 @@ mod x86 {
                 .change("see the kernel's messages: dmesg"));
         }
         let finding = Finding::ok("kvm", "KVM", format!("/dev/kvm, API version {version}, makes machines"))
-            .follows("a guest's user code can run on the host's CPU; its kernel stays in the translator");
+            .follows(
+                "what --accel kvm needs: a guest's user code on the host's CPU, its kernel in the translator",
+            );
         Ok((kvm, finding))
     }
 
@@ -112,9 +114,9 @@ mod x86 {
                 .follows(NO_KVM)
                 .change("use a newer kernel"),
             (true, false) => Finding::limited(key, what, format!("all that are needed; without {useful}"))
-                .follows("user code can run under KVM"),
+                .follows("enough for --accel kvm"),
             (true, true) => Finding::ok(key, what, "all that are needed, and those of use")
-                .follows("user code can run under KVM"),
+                .follows("enough for --accel kvm"),
         }
     }
 
