@@ -217,7 +217,7 @@ impl Live {
             owned.push((source.wait_fd().map_err(HostError::Wait)?, PollFlags::IN));
         }
         for card in &self.cards {
-            owned.extend(card.wait_fd().map_err(HostError::Wait)?);
+            owned.extend(card.wait_fds().map_err(HostError::Wait)?);
         }
         let mut failed = None;
         self.outputs.for_each_blocked(|fd| match fd.try_clone_to_owned() {

@@ -114,22 +114,21 @@ impl Card {
     ///
     /// # Errors
     /// The host is out of file descriptors.
-    pub fn wait_fd(&self) -> io::Result<Option<(OwnedFd, PollFlags)>> {
-        let mut flags = if self.held { PollFlags::empty() } else { PollFlags::IN };
-        let fd: BorrowedFd<'_> = match &self.wire {
+    pub fn wait_fds(&self) -> io::Result<Vec<(OwnedFd, PollFlags)>> {
+        let mut fds: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::new();
+        match &self.wire {
             Some(Wire::Stream { stream, .. }) => {
-                if stream.has_more() {
-                    flags |= PollFlags::OUT;
+                if !self.held {
+                    fds.push((stream.received_fd(), PollFlags::IN));
                 }
-                stream.fd()
+                if stream.has_more() {
+                    fds.push((stream.fd(), PollFlags::OUT));
+                }
             }
-            Some(Wire::Tap(tap)) => tap.fd(),
-            None => return Ok(None),
-        };
-        if flags.is_empty() {
-            return Ok(None);
+            Some(Wire::Tap(tap)) if !self.held => fds.push((tap.fd(), PollFlags::IN)),
+            Some(Wire::Tap(_)) | None => {}
         }
-        Ok(Some((fd.try_clone_to_owned()?, flags)))
+        fds.into_iter().map(|(fd, flags)| Ok((fd.try_clone_to_owned()?, flags))).collect()
     }
 
     fn check(&mut self, done: io::Result<()>) {
