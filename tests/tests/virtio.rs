@@ -102,6 +102,12 @@ fn debian_s_drivers_work_and_the_run_replays_from_the_recording_alone() {
     };
     let replayed = replay("replay").unwrap();
     assert_eq!(replayed.text(), recorded.text());
+    // The console's port says the same again too.
+    let (said, console) = (fs::read(bench.place("console")).unwrap(), bench.place("console again"));
+    let mut again = rrvmm(["replay", "--serial", "null", "--virtio-console"]).unwrap();
+    again.arg(format!("file={}", console.display())).arg(&recording);
+    Process::new(again).limit(LIMIT).run().unwrap().exited(0).unwrap();
+    assert_eq!(fs::read(console).unwrap(), said);
     replay("verify").unwrap();
 }
 

@@ -304,6 +304,12 @@ impl Pc {
         vga::frame(&self.state.vga, memory)
     }
 
+    /// The lights of the PS/2 keyboard: 1 for Scroll Lock, 2 for Num Lock, 4 for Caps Lock.
+    #[must_use]
+    pub fn keyboard_leds(&self) -> u8 {
+        self.state.keyboard.leds()
+    }
+
     /// Accesses that no device claimed, since power-on.
     #[must_use]
     pub fn unclaimed(&self) -> Unclaimed {

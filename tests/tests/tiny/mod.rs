@@ -1,4 +1,4 @@
-//! Two tiny guests, assembled at test time (Debian's binutils), a source of repeatable random numbers, and short ways to
+//! Three tiny guests, assembled at test time (Debian's binutils), a source of repeatable random numbers, and short ways to
 //! run the program.
 
 #![allow(dead_code, reason = "each test program uses its part")]
@@ -17,6 +17,11 @@ pub const ENDLESS: u32 = 1 << 30;
 /// The guest of timed.s, which ends after `limit` ticks of a millisecond.
 pub fn timed(directory: &Path, limit: u32) -> PathBuf {
     assemble(directory, "timed", limit)
+}
+
+/// The guest of disk.s.
+pub fn disk(directory: &Path) -> PathBuf {
+    assemble(directory, "disk", 0)
 }
 
 /// The guest of triple.s.

@@ -213,6 +213,10 @@ pub(super) struct ReplayArgs {
     /// tcp=[ADDRESS:]PORT; live, also where its input comes from [default: stdio, null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
+    /// Where the output of a port of the virtio console goes, as for --serial; ports in the order of the recording's (may be
+    /// repeated) [default: null]
+    #[arg(long = "virtio-console", value_name = "CONSOLE")]
+    pub virtio_consoles: Vec<ConsoleSpec>,
 }
 
 /// A question about a recording.
@@ -230,13 +234,8 @@ pub(super) struct QueryArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-    /// Engine of the translator
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
-    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
-    /// none: no new ones
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
-    pub checkpoint_every: Every,
+    #[command(flatten)]
+    pub rerun: RerunArgs,
 }
 
 #[derive(Debug, Args)]
@@ -358,13 +357,8 @@ pub(super) struct DebugArgs {
     /// tcp=[ADDRESS:]PORT [default: null]
     #[arg(long = "serial", value_name = "CONSOLE")]
     pub serial: Vec<ConsoleSpec>,
-    /// Engine of the translator
-    #[arg(long, value_enum, default_value_t)]
-    pub engine: Engine,
-    /// Virtual time between two checkpoints beside the recording, at least; they take no more than a twentieth of the time.
-    /// none: no new ones
-    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
-    pub checkpoint_every: Every,
+    #[command(flatten)]
+    pub rerun: RerunArgs,
     /// Arguments for gdb
     #[arg(last = true, value_name = "ARGUMENT")]
     pub arguments: Vec<std::ffi::OsString>,
@@ -399,6 +393,9 @@ pub(super) struct DiffArgs {
     /// Instructions in a short step
     #[arg(long, value_name = "N", default_value_t = 1009, conflicts_with_all = ["other", "against"])]
     pub step: u64,
+    /// Image of a disk, in the order of the recording's, for what the recording does not have itself (may be repeated)
+    #[arg(long = "disk", value_name = "FILE[,format=raw|qcow2]", value_parser = disk)]
+    pub disks: Vec<DiskArg>,
     /// Engine of the first run
     #[arg(long, value_enum, default_value_t)]
     pub engine: Engine,

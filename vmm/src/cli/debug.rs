@@ -1,6 +1,7 @@
 //! `rrvmm debug`: a recording under gdb.
 
 use super::args::{DebugArgs, consoles};
+use super::disks::images;
 use super::explored::{open, work};
 use anyhow::Context;
 use rrvmm::explore::Desk;
@@ -17,10 +18,12 @@ use std::thread;
 const INIT: &str = include_str!("debug.gdb");
 
 pub(super) fn debug(args: &DebugArgs) -> anyhow::Result<ExitCode> {
-    args.engine.check()?;
+    let rerun = &args.rerun;
+    rerun.engine.check()?;
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
     let specs = consoles(serial, &ConsoleSpec::Null)?;
-    let explorer = open(&args.recording, args.engine, &[], args.at, args.checkpoint_every)?;
+    let disks = images(&rerun.disks)?;
+    let explorer = open(&args.recording, rerun.engine, &disks, args.at, rerun.checkpoint_every)?;
     // Nobody else may enter: gdb's scripts are run as this user.
     let directory = tempfile::Builder::new().prefix("rrvmm-gdb-").tempdir();
     let directory = directory.context(

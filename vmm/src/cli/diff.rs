@@ -1,11 +1,13 @@
 //! `rrvmm diff`: where two runs part.
 
 use super::args::DiffArgs;
+use super::disks::images;
 use super::progress::Progress;
 use super::{open_recording, output::grouped, status};
 use anyhow::Context;
 use rrvmm::accel::TcgEngine;
 use rrvmm::diverge::{Found, Inspect, ShortSteps, find};
+use rrvmm::host::image::Image;
 use rrvmm::machine::PcMachine;
 use rrvmm::session::Recording;
 use rrvmm_devices::Input;
@@ -14,6 +16,7 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 type Run<M> = Timeline<M, Replayer<Input, BufReader<File>>>;
 
@@ -21,14 +24,15 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let against = args.against.unwrap_or(args.engine);
     args.engine.check()?;
     against.check()?;
-    let (mut first, end) = open(&args.recording, args.engine.tcg(), |machine| machine)?;
+    let disks = images(&args.disks)?;
+    let (mut first, end) = open(&args.recording, args.engine.tcg(), &disks, |machine| machine)?;
     let found = if args.other.is_some() || args.against.is_some() {
         let other = args.other.as_ref().unwrap_or(&args.recording);
-        let (mut second, other_end) = open(other, against.tcg(), |machine| machine)?;
+        let (mut second, other_end) = open(other, against.tcg(), &disks, |machine| machine)?;
         search(&mut first, &mut second, end.max(other_end), args)?
     } else {
         let wrap = |machine| ShortSteps::new(machine, args.step);
-        let (mut second, _) = open(&args.recording, against.tcg(), wrap)?;
+        let (mut second, _) = open(&args.recording, against.tcg(), &disks, wrap)?;
         search(&mut first, &mut second, end, args)?
     };
     let mut out = std::io::stdout();
@@ -49,12 +53,13 @@ pub(super) fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
 fn open<M: Inspect<Input = Input>>(
     path: &Path,
     engine: TcgEngine,
+    disks: &[Arc<Image>],
     wrap: impl FnOnce(PcMachine) -> M,
 ) -> anyhow::Result<(Run<M>, Position)> {
     let mut recording =
         Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
     let end = recording.summary().last.position;
-    let machine = recording.machine(engine, &[])?;
+    let machine = recording.machine(engine, disks)?;
     Ok((Timeline::with_policy(wrap(machine), recording.into_seam(), Policy::by_hand()), end))
 }
 

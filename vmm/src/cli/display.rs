@@ -31,8 +31,9 @@ pub(super) fn show(server: &VncServer, handle: Handle) {
     thread::spawn(move || {
         loop {
             if screen.is_wanted() {
-                let Ok(frame) = handle.ask(|explorer| explorer.frame()) else { return };
-                screen.put(frame);
+                let shown = handle.ask(|explorer| (explorer.frame(), explorer.keyboard_leds()));
+                let Ok((frame, leds)) = shown else { return };
+                screen.put(frame, leds);
             }
             thread::sleep(LOOK);
         }

@@ -1,6 +1,7 @@
 //! `rrvmm last-write`, `first-read` and `hits`: questions about a recording.
 
 use super::args::{FirstReadArgs, HitsArgs, LastWriteArgs, QueryArgs};
+use super::disks::images;
 use super::explored::open;
 use super::tell_trouble;
 use rrvmm::explore::{Explorer, Occurrence};
@@ -63,8 +64,9 @@ pub(super) fn hits(args: &HitsArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn begin(query: &QueryArgs, at: Option<Position>) -> anyhow::Result<Explorer> {
-    query.engine.check()?;
-    open(&query.recording, query.engine, &[], at, query.checkpoint_every)
+    let rerun = &query.rerun;
+    rerun.engine.check()?;
+    open(&query.recording, rerun.engine, &images(&rerun.disks)?, at, rerun.checkpoint_every)
 }
 
 fn space(query: &QueryArgs) -> Space {

@@ -14,7 +14,8 @@ use std::io::Write;
 use std::process::ExitCode;
 
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let specs = consoles(&args.serial, &args.session.debugcon)?;
+    let mut specs = consoles(&args.serial, &args.session.debugcon)?;
+    specs.extend(args.virtio_consoles.iter().cloned());
     if args.live {
         return explored::live(args, &specs);
     }

@@ -21,6 +21,12 @@ impl Explorer {
         self.machine().task_priority()
     }
 
+    /// The lights of the keyboard, see [`rrvmm_devices::Pc::keyboard_leds`].
+    #[must_use]
+    pub fn keyboard_leds(&self) -> u8 {
+        self.machine().keyboard_leds()
+    }
+
     /// What the screen shows.
     #[must_use]
     pub fn frame(&self) -> Frame {

@@ -38,12 +38,18 @@ pub struct Onlooker(pub Arc<Screen>);
 
 impl Attendant<PcMachine> for Onlooker {
     fn attend(&mut self, machine: &mut PcMachine, _save: Save<'_, PcMachine>) -> Wish {
-        self.0.serve(|| machine.frame());
+        self.0.serve(|| (machine.frame(), machine.keyboard_leds()));
         Wish::GoOn
     }
 }
 
 impl PcMachine {
+    /// The lights of the keyboard, see [`rrvmm_devices::Pc::keyboard_leds`].
+    #[must_use]
+    pub fn keyboard_leds(&self) -> u8 {
+        self.board.keyboard_leds()
+    }
+
     /// What the screen shows here: the same picture in every replay, without any effect on the guest.
     #[must_use]
     pub fn frame(&self) -> Frame {

@@ -53,6 +53,15 @@ pub enum ImageError {
         #[source]
         source: io::Error,
     },
+    /// A qcow2 image whose blocks are encrypted.
+    #[error(
+        "the disk image {} is encrypted, which rrvmm cannot read; make a plain one of it with: qemu-img convert -O raw, with --object secret and --image-opts as QEMU documents",
+        .path.display()
+    )]
+    Encrypted {
+        /// The image.
+        path: PathBuf,
+    },
     /// A qcow2 image that is nothing by itself.
     #[error(
         "the disk image {} needs another file, {needs}, which rrvmm does not open; make one image of them with: qemu-img convert -O qcow2 {0} NEW",

@@ -8,7 +8,7 @@ use imago::FormatAccess;
 use imago::qcow2::Qcow2;
 use serde::{Deserialize, Serialize};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub const SECTOR: u64 = 512;
 const SIZE_LIMIT: u64 = SECTOR << 48;
 /// How a qcow2 image begins.
 const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
+/// Byte of its header at which the method of encryption stands.
+const CRYPT_METHOD: u64 = 32;
 
 /// How an image is laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +82,7 @@ impl Image {
         }
         let format = match format {
             Some(format) => format,
-            None if begins_like_qcow2(&mut file) => Format::Qcow2,
+            None if begins_like_qcow2(&file) => Format::Qcow2,
             None => Format::Raw,
         };
         let (contents, len) = match format {
@@ -94,11 +96,11 @@ impl Image {
         if len == 0 {
             return Err(ImageError::Empty { path: path.to_owned() });
         }
-        if !len.is_multiple_of(SECTOR) {
-            return Err(ImageError::Short { path: path.to_owned(), bytes: len });
-        }
         if len >= SIZE_LIMIT {
             return Err(ImageError::Huge { path: path.to_owned(), bytes: len });
+        }
+        if !len.is_multiple_of(SECTOR) {
+            return Err(ImageError::Short { path: path.to_owned(), bytes: len });
         }
         let opened = (bytes, metadata.mtime(), metadata.mtime_nsec());
         Ok(Self { path: path.to_owned(), format, len, file, opened, contents })
@@ -175,10 +177,9 @@ impl std::fmt::Debug for Image {
     }
 }
 
-fn begins_like_qcow2(file: &mut File) -> bool {
+fn begins_like_qcow2(file: &File) -> bool {
     let mut magic = [0; 4];
-    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_exact(&mut magic));
-    read.is_ok() && magic == QCOW2_MAGIC
+    file.read_exact_at(&mut magic, 0).is_ok() && magic == QCOW2_MAGIC
 }
 
 /// Nothing that the image names is opened: it may come from anywhere.
@@ -196,6 +197,12 @@ fn open_qcow2(path: &Path, file: &File) -> Result<FormatAccess<imago::file::File
         Qcow2::<imago::file::File>::open_image(storage, false)
     });
     let mut qcow2 = opened.map_err(damaged)?;
+    // The header's crypt_method (docs/interop/qcow2.txt of QEMU): the reader takes it for none.
+    let mut method = [0; 4];
+    file.read_exact_at(&mut method, CRYPT_METHOD).map_err(damaged)?;
+    if method != [0; 4] {
+        return Err(ImageError::Encrypted { path: path.to_owned() });
+    }
     if let Some(backing) = qcow2.implicit_backing_file() {
         return Err(dependent(backing));
     }

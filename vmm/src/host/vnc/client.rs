@@ -1,11 +1,11 @@
 //! One client.
 
 use super::Inputs;
-use super::encode::{self, DESKTOP_SIZE, RAW, Rect, ZRLE, Zrle};
+use super::encode::{self, DESKTOP_SIZE, LED_STATE, RAW, Rect, ZRLE, Zrle};
 use super::keysym;
 use super::pixels::PixelFormat;
 use super::protocol::{Message, initialise, shake_hands};
-use super::screen::Screen;
+use super::screen::{News, Screen};
 use crate::host::inputs::SessionOver;
 use rrvmm_devices::vga::Frame;
 use rrvmm_devices::{Button, Input, Key, Pointer};
@@ -29,6 +29,7 @@ struct Wishes {
     format: PixelFormat,
     zrle: bool,
     resizes: bool,
+    leds: bool,
     /// The part of the screen that it asked for, and whether what it has of it counts.
     update: Option<(Rect, bool)>,
     gone: bool,
@@ -70,7 +71,14 @@ pub(super) fn serve(
     let first = first_frame(screen)?;
     initialise(&mut stream, first.width, first.height)?;
     stream.set_read_timeout(None)?;
-    let wishes = Wishes { format: PixelFormat::OURS, zrle: false, resizes: false, update: None, gone: false };
+    let wishes = Wishes {
+        format: PixelFormat::OURS,
+        zrle: false,
+        resizes: false,
+        leds: false,
+        update: None,
+        gone: false,
+    };
     let shared = Arc::new(Shared {
         wishes: Mutex::new(wishes),
         changed: Condvar::new(),
@@ -95,7 +103,7 @@ pub(super) fn serve(
 
 fn first_frame(screen: &Screen) -> io::Result<Arc<Frame>> {
     // A machine that is busy elsewhere will draw later.
-    screen.after(0, PATIENCE).map(|(_, frame)| frame).ok_or_else(|| io::ErrorKind::TimedOut.into())
+    screen.after(0, PATIENCE).map(|news| news.frame).ok_or_else(|| io::ErrorKind::TimedOut.into())
 }
 
 /// Reads what the client sends until it goes.
@@ -108,6 +116,7 @@ fn hear(stream: &TcpStream, shared: &Shared, hands: &mut Hands) -> io::Result<()
                 let mut wishes = shared.wishes();
                 wishes.zrle = encodings.contains(&ZRLE);
                 wishes.resizes = encodings.contains(&DESKTOP_SIZE);
+                wishes.leds = encodings.contains(&LED_STATE);
             }
             Message::Update { incremental, x, y, width, height } => {
                 let [x, y, width, height] = [x, y, width, height].map(u32::from);
@@ -133,6 +142,7 @@ fn hear(stream: &TcpStream, shared: &Shared, hands: &mut Hands) -> io::Result<()
 fn send(mut stream: &TcpStream, shared: &Shared, screen: &Screen) -> io::Result<()> {
     let mut zrle = Zrle::new();
     let mut sent: Option<Arc<Frame>> = None;
+    let mut lights = None;
     let mut seen = 0;
     loop {
         let mut wishes = shared.wishes();
@@ -146,16 +156,12 @@ fn send(mut stream: &TcpStream, shared: &Shared, screen: &Screen) -> io::Result<
         drop(wishes);
         // A whole picture is of now, others wait for something new.
         let news = if whole { screen.fresh(FRESH) } else { screen.after(seen, LOOK) };
-        let frame = match news {
-            Some((number, frame)) => {
-                seen = number;
-                frame
-            }
-            None => continue,
-        };
+        let Some(News { number, frame, leds }) = news else { continue };
+        seen = number;
         let mut wishes = shared.wishes();
         let Some((area, has)) = wishes.update else { continue };
         let (format, with_zrle, resizes) = (wishes.format, wishes.zrle, wishes.resizes);
+        let tells = wishes.leds && lights != Some(leds);
         let size = *shared.size();
         let mut update = Update { bytes: Vec::new(), count: 0 };
         let frame = if (frame.width, frame.height) == size {
@@ -172,6 +178,12 @@ fn send(mut stream: &TcpStream, shared: &Shared, screen: &Screen) -> io::Result<
         };
         let bounds = Rect::whole(&frame);
         let resized = update.count > 0;
+        if tells {
+            update.bytes.extend(Rect { x: 0, y: 0, width: 0, height: 0 }.head(LED_STATE));
+            update.bytes.push(leds);
+            update.count += 1;
+            lights = Some(leds);
+        }
         let area = if resized { Some(bounds) } else { area.overlap(bounds) };
         let old = sent.as_ref().filter(|old| has && (old.width, old.height) == (frame.width, frame.height));
         let rects = match (area, old) {

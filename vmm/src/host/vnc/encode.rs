@@ -11,6 +11,8 @@ pub(super) const TILE: u32 = 64;
 pub(super) const RAW: i32 = 0;
 pub(super) const ZRLE: i32 = 16;
 pub(super) const DESKTOP_SIZE: i32 = -223;
+/// QEMU's pseudo-encoding for the lights of the keyboard (RFB community specification, "LED State").
+pub(super) const LED_STATE: i32 = -261;
 /// Most colours of a palette.
 const PALETTE: usize = 16;
 

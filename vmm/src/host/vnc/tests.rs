@@ -19,7 +19,7 @@ fn serve(password: Option<&str>, frame: Frame) -> (SocketAddr, Arc<Screen>, Inpu
     // Until the process ends.
     thread::spawn(move || {
         loop {
-            drawn.serve(|| frame.clone());
+            drawn.serve(|| (frame.clone(), 4));
             thread::sleep(Duration::from_millis(1));
         }
     });
@@ -87,6 +87,21 @@ fn a_client_sees_the_screen() {
     assert_eq!(client.bytes::<16>(), [0, 0, 0, 1, 0, 0, 0, 0, 0, 80, 0, 2, 0, 0, 0, 0]);
     let pixels: [u8; 640] = client.bytes();
     assert_eq!(pixels[..12], [0, 0, 0, 0, 3, 2, 1, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_client_that_wants_them_is_told_of_the_keyboard_s_lights() {
+    let (address, _screen, _inputs) = serve(None, picture());
+    let (mut client, ..) = Client::begin(address);
+    client.send(&[2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfb]);
+    client.send(&[3, 0, 0, 0, 0, 0, 0, 80, 0, 2]);
+    assert_eq!(client.bytes::<4>(), [0, 0, 0, 2]);
+    assert_eq!(client.bytes::<13>(), [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xfe, 0xfb, 4]);
+    assert_eq!(client.bytes::<12>(), [0, 0, 0, 0, 0, 80, 0, 2, 0, 0, 0, 0]);
+    client.bytes::<640>();
+    // Once is enough.
+    client.send(&[3, 0, 0, 0, 0, 0, 0, 80, 0, 2]);
+    assert_eq!(client.bytes::<4>(), [0, 0, 0, 1]);
 }
 
 #[test]
