@@ -48,6 +48,11 @@ pub enum Input {
         #[serde(with = "rrvmm_replay::codec::bytes")]
         bytes: Vec<u8>,
     },
+    /// Time passes, by the host's clock: for a machine whose time its instructions do not give.
+    Time {
+        /// Nanoseconds.
+        ns: u64,
+    },
 }
 
 /// What a mouse, or a tablet, does. Recordings keep these: variants are only ever added at the end.
@@ -112,6 +117,7 @@ impl Input {
             Input::Key { .. } => "keyboard",
             Input::WallClock { .. } => "clock",
             Input::PowerButton => "power",
+            Input::Time { .. } => "time",
             Input::Frame { nic: 0, .. } => "net0",
             Input::Frame { nic: 1, .. } => "net1",
             Input::Frame { nic: 2, .. } => "net2",
@@ -136,6 +142,7 @@ impl Input {
             Input::Key { key, down } => format!("key {key:?} {}", if *down { "down" } else { "up" }),
             Input::WallClock { unix_seconds } => format!("wall clock is {unix_seconds} s after 1970 UTC"),
             Input::PowerButton => "power button pressed".to_owned(),
+            Input::Time { ns } => format!("{ns} ns pass"),
             Input::Frame { nic, bytes } => format!("net{nic} receives a frame of {} bytes", bytes.len()),
             Input::Pointer(pointer) => match pointer {
                 Pointer::Move { dx, dy } => format!("pointer moved by {dx}, {dy}"),
@@ -159,7 +166,7 @@ impl Input {
 impl rrvmm_replay::Input for Input {
     const SOURCES: &'static [&'static str] = &[
         "serial0", "serial1", "serial", "keyboard", "clock", "power", "net0", "net1", "net2", "net3", "net",
-        "pointer", "console",
+        "pointer", "console", "time",
     ];
 
     fn source(&self) -> &'static str {

@@ -56,6 +56,9 @@ pub const CHANNEL_DIGEST: &str = "digest";
 /// Channel of the end: the last message of a recording that was closed.
 pub const CHANNEL_END: &str = "end";
 
+/// Channel of the landmarks, in a recording whose positions were not counted.
+pub const CHANNEL_LANDMARK: &str = "landmark";
+
 /// Size at which a chunk is closed, in bytes before compression.
 pub const CHUNK_SIZE: u64 = 64 << 10;
 

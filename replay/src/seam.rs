@@ -45,6 +45,11 @@ impl<I> Admitted<I> {
         self.at
     }
 
+    /// The input, to look at.
+    pub fn input(&self) -> &I {
+        &self.input
+    }
+
     /// The input, for the device it is meant for.
     pub fn into_input(self) -> I {
         self.input
@@ -102,6 +107,9 @@ pub trait Seam {
     /// What the host may offer; a type without values where it may offer nothing.
     type Offer;
 
+    /// The input as an offer, where there can be any.
+    fn offer(input: Self::Input) -> Option<Self::Offer>;
+
     /// How many events the machine has had.
     fn events(&self) -> u64;
 
@@ -113,6 +121,15 @@ pub trait Seam {
     /// # Errors
     /// The journal cannot be read, or the machine is not where the recording has it.
     fn due(&mut self, now: Stamp) -> Result<Due<Self::Input>, SeamError>;
+
+    /// Takes note of the place where the machine is, from one that cannot count how far it has come: before anything else
+    /// that happens there.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn landmark(&mut self, _now: Stamp, _place: Vec<u8>) -> Result<(), SeamError> {
+        Ok(())
+    }
 
     /// Takes an input from the host.
     ///

@@ -18,7 +18,7 @@ use checkpoints::Checkpoints;
 use known::Known;
 use travel::{Lay, Way};
 
-pub use drive::{DriveError, Step, jump, step, step_on};
+pub use drive::{DriveError, Step, jump, place, step, step_on};
 pub use policy::Policy;
 pub use reverse::{Back, Found};
 pub use shelf::Shelf;

@@ -67,6 +67,9 @@ pub struct Block<G: Guest> {
     pub span: Span,
     /// For a block that reaches into a second page: what must hold for that page at every entry.
     pub second: Option<Witness>,
+    /// General registers with which a run ends before it. A back end that runs on by itself has to look; the run loop does
+    /// wherever a block has ended.
+    pub guard: Option<Box<[u64; 16]>>,
     /// The operations.
     pub ops: Vec<Op<G>>,
     /// The instructions, at least one.

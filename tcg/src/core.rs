@@ -15,6 +15,52 @@ pub struct Slow {
     pub fetch_walks: u64,
 }
 
+/// How often the CPU went from the kernel to user mode and where it came back: what places in a run that was not counted
+/// throughout are named by. Part of no state: whoever asks for it starts with the run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rings {
+    /// Whether anybody counts. Machine code then leaves every crossing to the helpers.
+    pub counted: bool,
+    /// Runs end at every crossing from this number of entries on.
+    pub stop: u64,
+    /// Entries into user mode so far.
+    pub entries: u64,
+    /// Instructions completed when the CPU last entered the kernel.
+    pub kernel_at: u64,
+}
+
+/// What the guest has flushed since somebody looked.
+#[derive(Clone, Debug, Default)]
+pub struct Flushed {
+    everything: bool,
+    pages: Vec<u64>,
+}
+
+impl Flushed {
+    /// Single pages that are worth a list.
+    const MOST: usize = 64;
+
+    fn all(&mut self) {
+        self.everything = true;
+        self.pages.clear();
+    }
+
+    fn page(&mut self, addr: u64) {
+        if self.everything {
+        } else if self.pages.len() < Self::MOST {
+            self.pages.push(addr);
+        } else {
+            self.all();
+        }
+    }
+
+    /// Whether a translation that `has` knows the linear address of was flushed since the last call.
+    pub fn take(&mut self, has: impl Fn(u64) -> bool) -> bool {
+        let pages = std::mem::take(&mut self.pages);
+        std::mem::take(&mut self.everything) || pages.into_iter().any(has)
+    }
+}
+
 /// What back ends touch directly. The order is that of declaration: machine code reaches the fields from the register file
 /// on, and the first ones by short displacements.
 #[repr(C)]
@@ -57,6 +103,10 @@ pub struct Core {
     pub slow: Slow,
     /// What somebody who watches the run waits for; no part of the state.
     pub observer: Observer,
+    /// Entries into user mode, where somebody counts them.
+    pub rings: Rings,
+    /// What the guest has flushed, for who keeps translations of its own.
+    pub flushed: Flushed,
 }
 
 /// A pair of contexts of the run loop, by number.
@@ -117,23 +167,28 @@ impl Core {
             phys,
             slow: Slow::default(),
             observer: Observer::default(),
+            rings: Rings::default(),
+            flushed: Flushed::default(),
         }
     }
 
     /// Forgets every translation.
     pub fn flush_all(&mut self) {
+        self.flushed.all();
         self.tlb.flush_all();
         self.itlb.flush_all();
     }
 
     /// Forgets every translation that is not global.
     pub fn flush_local(&mut self) {
+        self.flushed.all();
         self.tlb.flush_local();
         self.itlb.flush_local();
     }
 
     /// Forgets the guest's page of `addr`, global or not.
     pub fn flush_page(&mut self, addr: u64) {
+        self.flushed.page(addr);
         self.tlb.flush_page(addr);
         self.itlb.flush_page(addr);
     }

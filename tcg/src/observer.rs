@@ -3,7 +3,7 @@
 //! No part of the machine's state: whatever is asked for here, the guest's run is the same to the bit.
 
 use crate::{
-    stops::{Hit, Space, Stops, Watch},
+    stops::{Hit, Place, Space, Stops, Watch},
     tlb::{PAGE, PAGE_MASK},
 };
 
@@ -12,6 +12,7 @@ use crate::{
 pub struct Observer {
     /// Ascending.
     breakpoints: Vec<u64>,
+    place: Option<Place>,
     watches: Vec<Watch>,
     /// The first access of the instruction under way that was watched, and the position at which it is complete.
     hit: Option<(u64, Hit)>,
@@ -40,7 +41,12 @@ impl Observer {
     /// Takes over what to stop at.
     pub fn set(&mut self, stops: &Stops) -> Changed {
         let new: Vec<u64> = stops.breakpoints.iter().copied().collect();
-        let added = new.iter().copied().filter(|&addr| !self.has_breakpoint(addr)).collect();
+        let mut added: Vec<u64> = new.iter().copied().filter(|&addr| !self.has_breakpoint(addr)).collect();
+        if self.place != stops.place {
+            // Code made for the old one is of no use, and that of the new one has yet to be made.
+            added.extend([&self.place, &stops.place].into_iter().flatten().map(|place| place.addr));
+            self.place.clone_from(&stops.place);
+        }
         let watches = self.watches != stops.watchpoints;
         self.breakpoints = new;
         (self.events, self.event) = (stops.events, None);
@@ -58,18 +64,39 @@ impl Observer {
         !self.breakpoints.is_empty() && self.breakpoints.binary_search(&addr).is_ok()
     }
 
+    /// Whether runs may have to end before the instruction at linear address `addr`: it must begin a block.
+    #[inline]
+    #[must_use]
+    pub fn divides(&self, addr: u64) -> bool {
+        self.has_breakpoint(addr) || self.place.as_ref().is_some_and(|place| place.addr == addr)
+    }
+
+    /// The registers with which runs end before the instruction at linear address `addr`.
+    #[inline]
+    #[must_use]
+    pub fn place(&self, addr: u64) -> Option<&[u64; 16]> {
+        self.place.as_ref().filter(|place| place.addr == addr).map(|place| &*place.regs)
+    }
+
     /// Whether the CPU, at position `at` before the instruction at `addr`, stands at a breakpoint that has not been seen.
     #[inline]
     #[must_use]
-    pub fn stops_at(&self, at: u64, addr: u64) -> bool {
-        self.has_breakpoint(addr) && self.seen != Some((at, addr))
+    pub fn stops_at(&self, at: u64, addr: u64, regs: &[u64]) -> bool {
+        self.is_stop(addr, regs) && self.seen != Some((at, addr))
     }
 
-    /// Whether there is any breakpoint.
+    /// Whether runs end before the instruction at linear address `addr`, seen or not, with these general registers.
+    #[inline]
+    #[must_use]
+    pub fn is_stop(&self, addr: u64, regs: &[u64]) -> bool {
+        self.has_breakpoint(addr) || self.place(addr).is_some_and(|place| *regs == place[..])
+    }
+
+    /// Whether there is any breakpoint, or a place.
     #[inline(always)]
     #[must_use]
     pub fn has_breakpoints(&self) -> bool {
-        !self.breakpoints.is_empty()
+        !self.breakpoints.is_empty() || self.place.is_some()
     }
 
     /// Whether any memory is watched.
@@ -277,13 +304,25 @@ mod tests {
     }
 
     #[test]
+    fn a_place_is_one_only_with_its_registers() {
+        let mut o = Observer::default();
+        let place = Place { addr: 7, regs: Box::new([1; 16]) };
+        let stops = Stops { place: Some(place), ..Stops::default() };
+        assert_eq!(o.set(&stops).breakpoints, [7]);
+        assert!(o.divides(7) && !o.has_breakpoint(7) && o.stops_at(1, 7, &[1; 16]));
+        assert!(!o.stops_at(1, 7, &[2; 16]) && !o.stops_at(1, 8, &[1; 16]));
+        assert_eq!(o.set(&Stops::default()).breakpoints, [7]);
+        assert!(!o.divides(7));
+    }
+
+    #[test]
     fn a_breakpoint_that_was_seen_does_not_count_again_until_the_cpu_moves() {
         let mut o = Observer::default();
         let stops = Stops { breakpoints: [9, 3].into(), ..Stops::default() };
         assert_eq!(o.set(&stops), Changed { breakpoints: vec![3, 9], watches: false });
         assert!(o.set(&stops).breakpoints.is_empty());
-        assert!(o.stops_at(1, 3) && !o.stops_at(1, 4));
+        assert!(o.stops_at(1, 3, &[]) && !o.stops_at(1, 4, &[]));
         o.see(1, 3, true);
-        assert!(!o.stops_at(1, 3) && o.stops_at(1, 9) && o.stops_at(2, 3));
+        assert!(!o.stops_at(1, 3, &[]) && o.stops_at(1, 9, &[]) && o.stops_at(2, 3, &[]));
     }
 }

@@ -61,6 +61,8 @@ pub struct PhysMap {
     written: Vec<usize>,
     /// RAM pages whose code was written and whose blocks must go.
     pub stale_code: Vec<usize>,
+    /// How often written pages were taken: from then on, writes count anew.
+    pub takes: u64,
 }
 
 /// Written since the last [`PhysMap::take_dirty`].
@@ -114,6 +116,7 @@ impl PhysMap {
             marks: vec![DIRTY | WRITTEN; first_page],
             written: (0..first_page).collect(),
             stale_code: Vec::new(),
+            takes: 0,
         }
     }
 
@@ -135,6 +138,11 @@ impl PhysMap {
         for page in pages {
             self.mark_dirty(page);
         }
+    }
+
+    /// First address, bytes and host address of each piece of RAM.
+    pub fn ram(&self) -> impl Iterator<Item = (u64, u64, usize)> {
+        self.regions.iter().map(|r| (r.start, r.len, r.host))
     }
 
     /// Number of RAM pages; page numbers run through all RAM regions in address order.
@@ -351,6 +359,7 @@ impl PhysMap {
     /// Pages written since the last call, in order. The caller flushes the TLB, so that the next
     /// write to any page is seen again.
     pub fn take_dirty(&mut self) -> Vec<usize> {
+        self.takes += 1;
         let mut pages = Vec::new();
         for (page, marks) in self.marks.iter_mut().enumerate() {
             if *marks & DIRTY != 0 {
@@ -364,6 +373,7 @@ impl PhysMap {
     /// As [`PhysMap::take_dirty`], for somebody else: neither call takes anything from the other. The caller takes away the
     /// TLB's fast writes.
     pub fn take_written(&mut self) -> Vec<usize> {
+        self.takes += 1;
         let mut pages = std::mem::take(&mut self.written);
         pages.sort_unstable();
         for &page in &pages {

@@ -14,13 +14,25 @@ pub struct Stops {
     /// Whether to stop where an exception or interrupt has been delivered: before the first instruction of its handler. One
     /// that comes with the CPU's arrival at a position is part of the arrival.
     pub events: bool,
+    /// An instruction before which to stop when the general registers are as given. Passing it otherwise costs next to
+    /// nothing.
+    pub place: Option<Place>,
+}
+
+/// An instruction with certain general registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its linear address.
+    pub addr: u64,
+    /// The general registers.
+    pub regs: Box<[u64; 16]>,
 }
 
 impl Stops {
     /// Whether nothing can hit.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.breakpoints.is_empty() && self.watchpoints.is_empty() && !self.events
+        self.breakpoints.is_empty() && self.watchpoints.is_empty() && !self.events && self.place.is_none()
     }
 }
 

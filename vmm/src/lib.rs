@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod explore;
 pub mod gdb;
 pub mod host;
+pub mod landmark;
 pub mod loader;
 pub mod machine;
 pub mod memory;

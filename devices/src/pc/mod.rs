@@ -153,6 +153,8 @@ impl Pc {
             }
             Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
             Input::PowerButton => self.state.pm.press_power_button(),
+            // The machine has told by its clock.
+            Input::Time { .. } => {}
             Input::Pointer(pointer) => {
                 if !self.state.receive(now, &input) {
                     self.point(pointer);

@@ -27,6 +27,8 @@ pub enum Body {
     },
     /// The machine had this digest.
     Digest(MachineDigest),
+    /// The machine was at this place, which its recorder had no count for; encoded by the program that assembles it.
+    Landmark(Vec<u8>),
     /// The run ended.
     End {
         /// Why.

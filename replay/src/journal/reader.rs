@@ -84,7 +84,8 @@ impl<R: Read + Seek> JournalReader<R> {
 
     /// Names of the sources that the recording has channels for.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
-        let own = [super::CHANNEL_MANIFEST, super::CHANNEL_DIGEST, super::CHANNEL_END];
+        let own =
+            [super::CHANNEL_MANIFEST, super::CHANNEL_DIGEST, super::CHANNEL_LANDMARK, super::CHANNEL_END];
         let names = self.known.channels.values().map(String::as_str);
         names.filter(move |name| !own.contains(name) && super::blocks::disk_of(name).is_none())
     }

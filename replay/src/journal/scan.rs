@@ -9,7 +9,7 @@ use super::chunk::{self, ChunkReader, Item};
 use super::entry::EndPayload;
 use super::frame::{self, FRAME, Frame, Framed, op};
 use super::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_MANIFEST, CHUNK_COUNT_LIMIT, Entry, JournalError, attachment,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST, CHUNK_COUNT_LIMIT, Entry, JournalError, attachment,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};
@@ -51,6 +51,8 @@ impl fmt::Display for Cut {
 pub struct Summary {
     /// Inputs.
     pub inputs: u64,
+    /// Landmarks: places in a run that was not counted.
+    pub landmarks: u64,
     /// Digests, the one at the end included.
     pub digests: u64,
     /// Moment of the last event: the end, if there is one.
@@ -299,6 +301,7 @@ impl Known {
         summary.last = stamp;
         match &body {
             Body::Input { .. } => summary.inputs += 1,
+            Body::Landmark(_) => summary.landmarks += 1,
             Body::Digest(digest) => {
                 summary.digests += 1;
                 summary.digest = Some((stamp, *digest));
@@ -323,6 +326,9 @@ fn body(channel: &str, payload: &[u8]) -> Result<Body, String> {
             let EndPayload { reason, digest } =
                 codec::from_bytes(payload).map_err(|error| error.to_string())?;
             Ok(Body::End { reason, digest })
+        }
+        CHANNEL_LANDMARK => {
+            codec::from_bytes(payload).map(Body::Landmark).map_err(|error| error.to_string())
         }
         source => Ok(Body::Input { source: source.to_owned(), payload: payload.to_vec() }),
     }

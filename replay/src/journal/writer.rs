@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::attachment::MEDIA_TYPE;
 use super::entry::{EndPayload, Message};
 use super::{
-    Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_MANIFEST,
+    Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST,
     CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING, METADATA_MANIFEST, METADATA_NAME,
     METADATA_VERSION, Manifest, PROFILE,
 };
@@ -78,6 +78,9 @@ impl<W: Write> JournalWriter<W> {
     /// # Errors
     /// As [`input`](Self::input).
     pub fn event(&mut self, source: &str, at: Stamp, payload: &[u8]) -> Result<(), JournalError> {
+        if source == CHANNEL_LANDMARK {
+            self.open_channel(source)?;
+        }
         let mut bytes = codec::to_bytes(&at.position)?;
         bytes.extend_from_slice(payload);
         self.encoded(source, at, &bytes)?;
@@ -102,14 +105,29 @@ impl<W: Write> JournalWriter<W> {
     /// As [`input`](Self::input).
     pub fn blocks(&mut self, at: Stamp, disk: u32, run: &BlockRun) -> Result<(), JournalError> {
         let name = format!("{CHANNEL_DISK}{disk}");
+        self.open_channel(&name)?;
+        self.message(&name, at, run)
+    }
+
+    /// Records a place in the run, where the events that follow are.
+    ///
+    /// # Errors
+    /// As [`input`](Self::input).
+    pub fn landmark(&mut self, at: Stamp, place: &[u8]) -> Result<(), JournalError> {
+        self.open_channel(CHANNEL_LANDMARK)?;
+        self.message(CHANNEL_LANDMARK, at, &place)
+    }
+
+    /// Makes a channel that not every recording has, unless it is there.
+    fn open_channel(&mut self, name: &str) -> Result<(), JournalError> {
         if !self.channels.iter().any(|(known, _)| *known == name) {
             let id = self
                 .container
-                .add_channel(0, &name, MESSAGE_ENCODING, &BTreeMap::new())
+                .add_channel(0, name, MESSAGE_ENCODING, &BTreeMap::new())
                 .map_err(JournalError::write)?;
-            self.channels.push((name.clone(), id));
+            self.channels.push((name.to_owned(), id));
         }
-        self.message(&name, at, run)
+        Ok(())
     }
 
     /// Records the end and flushes; only then is the recording complete.

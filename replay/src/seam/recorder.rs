@@ -8,7 +8,7 @@ use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
 use crate::journal::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, EndPayload, Entry, JournalError, JournalWriter, Reads, Record, Scribe,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, EndPayload, Entry, JournalError, JournalWriter, Reads, Record, Scribe,
 };
 use crate::time::{Position, Stamp};
 
@@ -71,6 +71,8 @@ pub struct Recorder<I, J> {
     /// Moment of the last event: what the disks had is none.
     last: Stamp,
     disks: Option<Box<dyn FirstReads>>,
+    /// The last landmark: one does for all events of a place.
+    place: Vec<u8>,
     input: PhantomData<fn(I)>,
 }
 
@@ -88,6 +90,7 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
             flush_after_digest: false,
             last: Stamp::START,
             disks: None,
+            place: Vec::new(),
             input: PhantomData,
         }
     }
@@ -128,6 +131,7 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
                 self.write(input.source(), event.stamp, &input)?;
             }
             Body::Digest(digest) => self.write(CHANNEL_DIGEST, event.stamp, digest)?,
+            Body::Landmark(place) => self.write(CHANNEL_LANDMARK, event.stamp, place)?,
             Body::End { .. } => return Ok(()),
         }
         self.last = event.stamp;
@@ -150,6 +154,10 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
     type Input = I;
     type Offer = I;
 
+    fn offer(input: I) -> Option<I> {
+        Some(input)
+    }
+
     fn events(&self) -> u64 {
         self.events
     }
@@ -163,6 +171,16 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
             self.embed_reads(now)?;
         }
         Ok(if now.position >= self.next_digest { Due::Digest } else { Due::Nothing })
+    }
+
+    fn landmark(&mut self, now: Stamp, place: Vec<u8>) -> Result<(), SeamError> {
+        if self.place != place {
+            self.embed_reads(now)?;
+            self.write(CHANNEL_LANDMARK, now, &place)?;
+            self.place = place;
+            self.events += 1;
+        }
+        Ok(())
     }
 
     fn admit(&mut self, offer: I, now: Stamp) -> Result<Admitted<I>, SeamError> {

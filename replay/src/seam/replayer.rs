@@ -96,6 +96,10 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
     type Input = I;
     type Offer = Infallible;
 
+    fn offer(_input: I) -> Option<Infallible> {
+        None
+    }
+
     fn events(&self) -> u64 {
         self.head.as_ref().map_or(u64::MAX, |entry| entry.number)
     }
@@ -106,7 +110,9 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
             Body::End { reason, .. } if reason.is_the_guests() => {
                 Position::from_count(entry.stamp.position.count().saturating_add(1))
             }
-            Body::Input { .. } | Body::Digest(_) | Body::End { .. } => entry.stamp.position,
+            Body::Input { .. } | Body::Landmark(_) | Body::Digest(_) | Body::End { .. } => {
+                entry.stamp.position
+            }
         })
     }
 
@@ -133,6 +139,11 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
                 }
                 self.advance()?;
                 Ok(Due::Input(Admitted::new(input, now)))
+            }
+            // For who counts, it says nothing new.
+            Body::Landmark(_) => {
+                self.advance()?;
+                self.due(now)
             }
             Body::Digest(_) => Ok(Due::Digest),
             Body::End { reason, .. } if reason.is_the_guests() => Ok(Due::Nothing),
@@ -222,6 +233,7 @@ fn describe<I: Input>(entry: &Entry) -> String {
             Ok(input) => format!("{source} {}", input.summary()),
             Err(_) => format!("{source} (not readable)"),
         },
+        Body::Landmark(_) => "landmark".to_owned(),
         Body::Digest(digest) => format!("digest {digest}"),
         Body::End { reason, .. } => format!("end: {reason}"),
     };

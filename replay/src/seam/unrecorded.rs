@@ -32,6 +32,10 @@ impl<I> Seam for Unrecorded<I> {
     type Input = I;
     type Offer = I;
 
+    fn offer(input: I) -> Option<I> {
+        Some(input)
+    }
+
     fn events(&self) -> u64 {
         0
     }

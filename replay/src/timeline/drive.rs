@@ -23,7 +23,7 @@ pub enum Step<H> {
         /// Whether the machine had just come to its position: no input and no sleep there went before.
         at_arrival: bool,
     },
-    /// The limit, as the machine first comes to it or where it already was.
+    /// The limit, as the machine first comes to it or where it already was; or where a machine that does not count pauses.
     Reached,
     /// The machine sleeps. The caller waits if it likes, then calls [`jump`] with this moment (or an earlier one, before
     /// it admits an input there).
@@ -85,10 +85,12 @@ where
                 continue;
             }
             Due::Digest => {
+                place(machine, seam)?;
                 seam.digest(now, &machine.digest())?;
                 return Ok(Step::Digested { at_arrival });
             }
             Due::End(reason) => {
+                place(machine, seam)?;
                 seam.end(now, reason, &machine.digest())?;
                 return Ok(Step::Ended(reason));
             }
@@ -112,12 +114,29 @@ where
         match stop {
             // What is due where the machine now is comes before its sleep.
             Stop::Reached | Stop::Idle => {}
+            Stop::Paused => return Ok(Step::Reached),
             Stop::Hit(hit) => return Ok(Step::Hit(hit)),
             Stop::Ended(reason) => {
+                place(machine, seam)?;
                 seam.end(machine.now(), reason, &machine.digest())?;
                 return Ok(Step::Ended(reason));
             }
         }
+    }
+}
+
+/// Tells the seam where the machine is, if it has to be told.
+///
+/// # Errors
+/// The journal cannot be written.
+pub fn place<M, S>(machine: &mut M, seam: &mut S) -> Result<(), SeamError>
+where
+    M: Steppable,
+    S: Seam<Input = M::Input>,
+{
+    match machine.landmark() {
+        Some(place) => seam.landmark(machine.now(), place),
+        None => Ok(()),
     }
 }
 

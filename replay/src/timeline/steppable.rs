@@ -12,6 +12,9 @@ pub enum Stop<H> {
     Reached,
     /// Every vCPU is halted; only an input or the passing of time can wake one.
     Idle,
+    /// The machine cannot count how far it comes, and has come far enough for now. Only of machines with
+    /// [landmarks](Steppable::landmark).
+    Paused,
     /// The machine has ended its run.
     Ended(EndReason),
     /// Something that [`Steppable::set_stops`] asked for, there or at the position asked for.
@@ -38,6 +41,12 @@ pub trait Steppable {
 
     /// Where the machine is.
     fn now(&self) -> Stamp;
+
+    /// The place where the machine is, in its own encoding, if positions are not counted in its run: then [`now`](Self::now)
+    /// only orders what happens.
+    fn landmark(&mut self) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Runs until exactly `target`, or until the machine falls asleep, ends or hits something before.
     ///

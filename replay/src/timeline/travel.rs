@@ -164,7 +164,7 @@ where
         let here = self.machine.now().position;
         Ok(match self.machine.run_until(here).map_err(DriveError::Machine)? {
             Stop::Hit(hit) => Some(hit),
-            Stop::Reached | Stop::Idle | Stop::Ended(_) => None,
+            Stop::Reached | Stop::Idle | Stop::Paused | Stop::Ended(_) => None,
         })
     }
 

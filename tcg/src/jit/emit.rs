@@ -6,7 +6,7 @@ use super::{
     flags::{Pending, Unwritten},
     frame::{PC, Site, TOKENS},
     memory::Miss,
-    regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file},
+    regs::{BASE, LEFT, POOL, S0, S1, Slot, Slots, Source, file, pinned},
     sse::{ColdVector, Vectors},
     thunks::{Thunks, search},
     x87::ColdX87,
@@ -174,6 +174,7 @@ impl<'a> Emit<'a> {
         let insns = i32::from(self.site.insns);
         self.a.alu_imm(5, Size::Q, Rm::Reg(LEFT), insns);
         let cut = self.a.jcc(cc::S);
+        let stop = self.guard();
         let moved = self.block.second.map(|w| {
             self.a.alu_imm(7, Size::D, token(w.slot), w.token as i32);
             self.a.jcc(cc::NE)
@@ -221,6 +222,9 @@ impl<'a> Emit<'a> {
             self.leave(Exit::Lookup);
         }
         self.a.bind(cut);
+        if let Some(stop) = stop {
+            self.a.bind(stop);
+        }
         if let Some(moved) = moved {
             self.a.bind(moved);
         }
@@ -228,6 +232,23 @@ impl<'a> Emit<'a> {
         self.set_pc(self.block.pc);
         self.leave(Exit::Cut);
         (Spare { code: self.a.code, cold, live }, self.stubs, self.interprets)
+    }
+
+    /// The way out when the registers are those with which a run ends here.
+    fn guard(&mut self) -> Option<Fixup> {
+        let guard = self.block.guard.as_deref()?;
+        let mut others = Vec::new();
+        for (n, &value) in guard.iter().enumerate() {
+            let reg = Reg(n as u8);
+            self.a.mov_imm(S0, value);
+            self.a.alu(7, Size::Q, S0, pinned(reg).map_or(file(reg), Rm::Reg));
+            others.push(self.a.jcc(cc::NE));
+        }
+        let stop = self.a.jmp();
+        for other in others {
+            self.a.bind(other);
+        }
+        Some(stop)
     }
 
     /// Ops as the interpreter counts them.

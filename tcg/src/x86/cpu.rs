@@ -2,6 +2,7 @@
 
 use super::{
     exception::Exception,
+    model::Model,
     mode::Mode,
     state::{Segment, State, System, bits, seg},
     x87::X87,
@@ -33,6 +34,8 @@ pub struct Cpu {
     pub(crate) mxcsr_in_host: bool,
     /// x87 and MMX.
     pub x87: X87,
+    /// What kind of CPU it is: no part of its state.
+    pub model: Model,
     /// Raised inside a block, waiting for the run loop.
     pub(crate) fault: Option<Exception>,
     /// How often the guest touched MSRs and opcodes that do not exist (reported, not state).
@@ -61,6 +64,7 @@ impl Cpu {
             mxcsr: 0x1f80,
             mxcsr_in_host: false,
             x87: X87::reset(),
+            model: Model::default(),
             fault: None,
             unknown: Unknown::default(),
         };
@@ -132,7 +136,24 @@ impl Cpu {
 
     /// Recomputes the data TLB view; after any change of CPL, EFLAGS.AC, CR4.SMAP.
     pub fn update_view(&mut self) {
-        self.core.mmu = self.view_for(self.cpl());
+        let view = self.view_for(self.cpl());
+        if self.core.rings.counted && (view == view::USER) != (self.core.mmu == view::USER) {
+            self.cross(view == view::USER);
+        }
+        self.core.mmu = view;
+    }
+
+    /// The CPU enters user mode, or the kernel.
+    #[cold]
+    fn cross(&mut self, user: bool) {
+        let now = self.core.now();
+        let rings = &mut self.core.rings;
+        if user {
+            rings.entries += 1;
+        } else {
+            rings.kernel_at = now;
+        }
+        self.core.leave |= rings.entries >= rings.stop;
     }
 
     /// The view an explicit access at privilege `cpl` uses.
@@ -153,7 +174,17 @@ impl Cpu {
         }
         self.core.regs[Reg::ZERO.0 as usize] = 0;
         self.core.flush_all();
-        self.update_view();
+        self.core.mmu = self.view_for(self.cpl());
+    }
+
+    /// The x87 as the guest can see it: without its pointers to the last instruction if the model has none. Machine code
+    /// notes them all the same.
+    pub(crate) fn visible_x87(&self) -> X87 {
+        let mut x87 = self.x87.clone();
+        if !self.model.has_x87_pointers() {
+            x87.forget_pointers();
+        }
+        x87
     }
 
     /// Everything architectural as plain data. Only between instructions.
@@ -169,7 +200,7 @@ impl Cpu {
             system: self.sys.clone(),
             xmm: self.xmm,
             mxcsr: self.mxcsr,
-            x87: self.x87.clone(),
+            x87: self.visible_x87(),
         }
     }
 
@@ -183,7 +214,8 @@ impl Cpu {
         self.mxcsr = s.mxcsr;
         self.x87 = s.x87.clone();
         self.fault = None;
-        self.set_rflags(s.rflags);
+        self.core.set_flags(Flags::from_eflags(s.rflags));
+        self.sys.eflags = s.rflags & bits::WRITABLE | 2;
         self.after_load();
     }
 }

@@ -1,13 +1,20 @@
 //! What executes guest instructions, behind one trait: the translator, and whatever else learns to.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod kvm;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "no_kvm.rs"]
+mod kvm;
 mod stats;
 mod tcg;
 
+pub use kvm::KvmError;
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
+    core::Rings,
     phys::Window,
     stops::{Hit, Stops},
     x86::{self, engine::Translations},
@@ -26,8 +33,32 @@ pub enum Stop {
     Halted,
     /// The CPU shut down after a triple fault.
     Shutdown,
+    /// User code has run as long as it may outside of the translator; nothing is due.
+    Paused,
     /// An observer waits for what is here: [`Accelerator::breakpoint`] and [`Accelerator::take_access`] say what.
     Hit,
+}
+
+/// What runs a guest, and which CPU it sees.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuChoice {
+    /// The translator's back end.
+    pub engine: TcgEngine,
+    /// The CPU that the guest sees.
+    pub model: x86::Model,
+    /// Whether KVM runs user code; only where somebody can do without positions ([`Accelerator::rings`]).
+    pub kvm: bool,
+}
+
+/// Why a CPU cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AccelError {
+    /// No memory for machine code, or no JIT.
+    #[error("the engine cannot start; --engine interp runs on every host")]
+    Engine(#[source] std::io::Error),
+    /// No KVM.
+    #[error(transparent)]
+    Kvm(#[from] KvmError),
 }
 
 /// One vCPU and the memory it sees. Its state at a position does not depend on how many calls led there.
@@ -38,8 +69,17 @@ pub trait Accelerator {
     /// Runs to exactly `target`, or until something needs the machine. `interrupt` is the level of the interrupt line.
     fn run_until(&mut self, bus: &mut dyn Bus, target: Position, interrupt: bool) -> Stop;
 
-    /// Instructions completed.
+    /// Instructions completed; under KVM those of the kernel, and some of user code.
     fn position(&self) -> Position;
+
+    /// The crossings between kernel and user mode, once [`Accelerator::count_rings`] was called.
+    fn rings(&self) -> Rings;
+
+    /// Counts crossings from now on. Runs end with [`Stop::Attention`] at each crossing from user entry number `stop` on.
+    fn count_rings(&mut self, stop: u64);
+
+    /// Whether user code comes next.
+    fn is_in_user_mode(&self) -> bool;
 
     /// Whether the CPU executes nothing until an interrupt comes.
     fn is_halted(&self) -> bool;

@@ -1,10 +1,15 @@
 //! The translator as an accelerator.
 
-use super::{Accelerator, Stop, stats};
+use super::{
+    AccelError, Accelerator, CpuChoice, Stop,
+    kvm::{self, UserMode},
+    stats,
+};
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
     block::Backend,
+    core::Rings,
     interp::Interp,
     phys::{PhysMap, Window},
     stops::{Hit, Stops},
@@ -29,30 +34,45 @@ pub enum TcgEngine {
 /// Whether this host can run [`TcgEngine::Jit`].
 pub const HAS_JIT: bool = cfg!(all(target_arch = "x86_64", unix));
 
-/// An x86 CPU run by one of the translator's back ends.
+/// An x86 CPU run by one of the translator's back ends; its user code by KVM, if that was asked for.
 pub struct TcgAccelerator<B: Backend<Cpu>> {
     engine: Engine<B>,
     name: &'static str,
+    user_mode: Option<UserMode>,
 }
 
 /// A CPU after RESET over `phys`.
 ///
 /// # Errors
-/// The host gives no memory for machine code, or has no JIT.
-pub fn tcg(phys: PhysMap, engine: TcgEngine) -> std::io::Result<Box<dyn Accelerator>> {
-    let cpu = Cpu::new(phys);
-    match engine {
-        TcgEngine::Interp => {
-            Ok(Box::new(TcgAccelerator { engine: Engine::new(cpu, Interp), name: "interp" }))
-        }
+/// The host gives no memory for machine code, has no JIT, or no KVM.
+pub fn tcg(phys: PhysMap, choice: CpuChoice) -> Result<Box<dyn Accelerator>, AccelError> {
+    let mut cpu = Cpu::new(phys);
+    cpu.model = choice.model;
+    match choice.engine {
+        TcgEngine::Interp => accelerator(cpu, Interp, "interp", choice.kvm),
         #[cfg(all(target_arch = "x86_64", unix))]
         TcgEngine::Jit => {
-            let jit = rrvmm_tcg::jit::Jit::new()?;
-            Ok(Box::new(TcgAccelerator { engine: Engine::new(cpu, jit), name: "jit" }))
+            let jit = rrvmm_tcg::jit::Jit::new().map_err(AccelError::Engine)?;
+            accelerator(cpu, jit, "jit", choice.kvm)
         }
         #[cfg(not(all(target_arch = "x86_64", unix)))]
-        TcgEngine::Jit => Err(std::io::ErrorKind::Unsupported.into()),
+        TcgEngine::Jit => Err(AccelError::Engine(std::io::ErrorKind::Unsupported.into())),
     }
+}
+
+fn accelerator<B: Backend<Cpu> + 'static>(
+    cpu: Cpu,
+    backend: B,
+    name: &'static str,
+    kvm: bool,
+) -> Result<Box<dyn Accelerator>, AccelError> {
+    let user_mode = kvm.then(|| UserMode::new(&cpu)).transpose()?;
+    let name = if kvm { "kvm" } else { name };
+    let mut accelerator = TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode };
+    if kvm {
+        accelerator.count_rings(u64::MAX);
+    }
+    Ok(Box::new(accelerator))
 }
 
 impl<B: Backend<Cpu>> TcgAccelerator<B> {
@@ -98,7 +118,14 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     }
 
     fn run_until(&mut self, bus: &mut dyn Bus, target: Position, interrupt: bool) -> Stop {
-        match self.engine.run(bus, target.count(), interrupt) {
+        let stop = match &mut self.user_mode {
+            None => self.engine.run(bus, target.count(), interrupt),
+            Some(user) => match user.run(&mut self.engine, bus, target.count(), interrupt) {
+                kvm::Stop::Engine(stop) => stop,
+                kvm::Stop::Paused => return Stop::Paused,
+            },
+        };
+        match stop {
             engine::Stop::Limit => Stop::Reached,
             engine::Stop::InterruptWindow => Stop::InterruptWindow,
             engine::Stop::Attention => Stop::Attention,
@@ -110,6 +137,19 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
 
     fn position(&self) -> Position {
         Position::from_count(self.engine.cpu.core.count)
+    }
+
+    fn rings(&self) -> Rings {
+        self.engine.cpu.core.rings
+    }
+
+    fn count_rings(&mut self, stop: u64) {
+        let rings = &mut self.engine.cpu.core.rings;
+        (rings.counted, rings.stop) = (true, stop);
+    }
+
+    fn is_in_user_mode(&self) -> bool {
+        self.engine.cpu.cpl() == 3
     }
 
     fn is_halted(&self) -> bool {
@@ -266,6 +306,8 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     }
 
     fn stats(&self) -> Vec<(&'static str, String)> {
-        stats::lines(&self.engine)
+        let mut lines = stats::lines(&self.engine);
+        lines.extend(self.user_mode.iter().flat_map(UserMode::lines));
+        lines
     }
 }

@@ -5,6 +5,7 @@ use super::values::{Every, Module, every, module, position, timeout};
 use super::virtio::{NetArg, VirtioArg, net};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rrvmm::accel::CpuChoice;
 use rrvmm::explore::parse_range;
 use rrvmm::gdb::GdbAddress;
 use rrvmm::host::vnc::DisplaySpec;
@@ -12,6 +13,7 @@ use rrvmm::host::{ConsoleSpec, PaceChoice};
 use rrvmm::memory::{MIN_RAM, parse_size};
 use rrvmm::session::{MOST_CONSOLE_PORTS, MOST_NICS};
 use rrvmm_replay::Position;
+use rrvmm_tcg::x86::Model;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -548,10 +550,16 @@ impl MachineArgs {
 impl EngineArgs {
     pub(super) fn check(&self) -> anyhow::Result<()> {
         match self.accel {
-            Accel::Auto | Accel::Tcg => {}
-            Accel::Kvm => anyhow::bail!("--accel kvm is not built yet; use --accel tcg"),
+            Accel::Auto | Accel::Tcg | Accel::Kvm => {}
         }
         self.engine.check()
+    }
+
+    /// The CPU of a new machine.
+    pub(super) fn cpu(&self) -> CpuChoice {
+        let kvm = self.accel == Accel::Kvm;
+        let model = if kvm { Model::KvmV1 } else { Model::V1 };
+        CpuChoice { engine: self.tcg(), model, kvm }
     }
 
     /// The translator's engine.

@@ -6,6 +6,7 @@ use super::output::grouped;
 use super::values::Every;
 use super::{boot, display, open_journal, report, tell_trouble, virtio};
 use anyhow::Context;
+use rrvmm::accel::CpuChoice;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
 use rrvmm::host::vnc::VncServer;
@@ -129,8 +130,8 @@ fn saved(path: &Path) -> String {
 }
 
 /// Builds the machine; what cannot be booted is named by its file.
-fn build(setup: &Setup, args: &MachineArgs) -> anyhow::Result<PcMachine> {
-    PcMachine::with_engine(&setup.pc, &setup.source, args.engine.tcg()).map_err(|error| {
+fn build(setup: &Setup, args: &MachineArgs, cpu: CpuChoice) -> anyhow::Result<PcMachine> {
+    setup.build(cpu).map_err(|error| {
         match (&error, &args.kernel, &args.bios) {
             (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
                 let what = format!("cannot start {}", path.display());
@@ -179,8 +180,9 @@ impl LiveSession {
         devices.extend(virtio::in_memory(&args.virtio_mmio)?);
         let board = PcConfig::new(args.memory, source.bios.is_some());
         let pc = PcConfig { cpus: args.cpus, devices, display, ..board };
-        let setup = Setup { pc, source, disks: disks.infos.clone() };
-        let mut machine = build(&setup, args)?;
+        let cpu = args.engine.cpu();
+        let setup = Setup { pc, source, disks: disks.infos.clone(), cpu: cpu.model };
+        let mut machine = build(&setup, args, cpu)?;
         machine.attach(disks.contents(embed.is_some()));
         if args.stats {
             machine.measure();

@@ -10,6 +10,7 @@ mod disks;
 mod display;
 mod doctor;
 mod events;
+mod exact;
 mod explored;
 mod export;
 mod info;
@@ -97,7 +98,13 @@ fn tell_trouble(trouble: Option<CheckpointError>) {
     }
 }
 
+/// The recording at `path` with the positions of its events: its own file, or the one beside its checkpoints that the first
+/// use of a recording made under KVM leaves.
 fn open_recording(path: &Path) -> anyhow::Result<BufReader<File>> {
+    exact::open(path)
+}
+
+fn open_file(path: &Path) -> anyhow::Result<BufReader<File>> {
     let file = File::open(path).with_context(|| {
         format!("cannot open the recording {}; check its name and permissions", path.display())
     })?;

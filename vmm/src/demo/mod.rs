@@ -11,7 +11,7 @@ const MEMORY: u64 = 16 << 20;
 #[must_use]
 pub fn setup() -> Setup {
     let source = BootSource { kernel: Some(include_bytes!("guest.bin").to_vec()), ..BootSource::default() };
-    Setup { pc: PcConfig::new(MEMORY, false), source, disks: Vec::new() }
+    Setup { pc: PcConfig::new(MEMORY, false), source, disks: Vec::new(), cpu: rrvmm_tcg::x86::Model::V1 }
 }
 
 #[cfg(test)]

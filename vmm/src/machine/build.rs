@@ -2,24 +2,25 @@
 
 use super::{
     Memory, PcMachine,
-    clock::Clock,
+    clock::{Clock, Measure},
     digest::{MemoryDigest, OutputDigest},
 };
 use crate::{
-    accel::{TcgEngine, tcg},
+    accel::{AccelError, CpuChoice, TcgEngine, tcg},
     disk::Disks,
     loader::{self, EntryMode, EntryState, FIRMWARE_SHADOW, LoadError, firmware_window},
     memory::{GuestMemory, MemoryError, PAGE_SIZE},
 };
 use rrvmm_devices::{
-    Pc, PcConfig,
+    Pc, PcConfig, Width,
     pc::{PamSegment, VGA_WINDOW, VIDEO_MEMORY_BASE, VideoWindows},
     vga::LFB_BYTES,
 };
+use rrvmm_replay::VirtualTime;
 use rrvmm_tcg::{
     phys::{Backing, PhysMap, Window},
     x86::{
-        State,
+        Model, State,
         state::{Segment, TableRegister, gpr, seg},
     },
 };
@@ -33,9 +34,9 @@ pub enum BuildError {
     /// No memory for it.
     #[error(transparent)]
     Memory(#[from] MemoryError),
-    /// No engine for it.
-    #[error("the engine cannot start; --engine interp runs on every host")]
-    Engine(#[source] std::io::Error),
+    /// Nothing to run it.
+    #[error(transparent)]
+    Accel(#[from] AccelError),
     /// Nothing it could boot.
     #[error(transparent)]
     Load(#[from] LoadError),
@@ -59,6 +60,18 @@ impl PcMachine {
         source: &loader::BootSource,
         engine: TcgEngine,
     ) -> Result<PcMachine, BuildError> {
+        Self::with_cpu(config, source, CpuChoice { engine, ..CpuChoice::default() })
+    }
+
+    /// As [`PcMachine::new`], with another CPU than the translator's own.
+    ///
+    /// # Errors
+    /// As for [`PcMachine::new`].
+    pub fn with_cpu(
+        config: &PcConfig,
+        source: &loader::BootSource,
+        cpu: CpuChoice,
+    ) -> Result<PcMachine, BuildError> {
         let video = if config.display.pci { u64::from(LFB_BYTES) } else { 0 };
         let memory = GuestMemory::with_video(config.memory_bytes, video)?;
         let entry = loader::load(&memory, source, config)?;
@@ -71,10 +84,13 @@ impl PcMachine {
         phys.zero_but(&memory.written());
         let pages = phys.pages();
         let mut machine = PcMachine {
-            accel: tcg(phys, engine).map_err(BuildError::Engine)?,
+            accel: tcg(phys, cpu)?,
             board: Pc::new(config),
             disks: Disks::default(),
-            clock: Clock::default(),
+            clock: Clock::new(match cpu.model {
+                Model::V1 => Measure::Instructions,
+                Model::KvmV1 => Measure::Accesses,
+            }),
             nmi: false,
             ended: None,
             outputs: Vec::new(),
@@ -84,11 +100,25 @@ impl PcMachine {
             memory: Memory::default(),
             windows: None,
             firmware_len,
+            crossing: None,
+            told: VirtualTime::ZERO,
+            marks: cpu.kvm,
         };
         let state = enter(machine.accel.save(), &entry);
         machine.accel.load(&state);
         machine.follow_chipset();
+        if cpu.model == Model::KvmV1 && source.bios.is_none() {
+            start_timer(&mut machine.board);
+        }
         Ok(machine)
+    }
+}
+
+/// Starts counter 0 of the PIT as firmware leaves it: every 65,536 ticks, as a square wave. A kernel that finds no TSC
+/// waits for it.
+fn start_timer(board: &mut Pc) {
+    for (port, value) in [(0x43, 0x36), (0x40, 0), (0x40, 0)] {
+        board.port_write(VirtualTime::ZERO, port, Width::B1, value);
     }
 }
 

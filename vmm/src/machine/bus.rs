@@ -1,6 +1,6 @@
 //! The board as the CPU's bus: instruction counts become virtual times.
 
-use super::clock::Clock;
+use super::clock::{Clock, Measure};
 use rrvmm_devices::{Pc, Width as BoardWidth};
 use rrvmm_replay::VirtualTime;
 use rrvmm_tcg::{Bus, Width};
@@ -8,11 +8,17 @@ use rrvmm_tcg::{Bus, Width};
 /// Borrowed for one run of the CPU.
 pub(super) struct BoardBus<'a> {
     pub board: &'a mut Pc,
-    pub clock: Clock,
+    pub clock: &'a mut Clock,
 }
 
 impl BoardBus<'_> {
     fn time(&self, at: u64) -> VirtualTime {
+        self.clock.at(at)
+    }
+
+    /// The time of an access to a device, which may be what makes time go on.
+    fn access(&mut self, at: u64) -> VirtualTime {
+        self.clock.access();
         self.clock.at(at)
     }
 }
@@ -28,23 +34,29 @@ fn width(w: Width) -> BoardWidth {
 
 impl Bus for BoardBus<'_> {
     fn port_read(&mut self, at: u64, port: u16, w: Width) -> u32 {
-        self.board.port_read(self.time(at), port, width(w))
+        let now = self.access(at);
+        self.board.port_read(now, port, width(w))
     }
 
     fn port_write(&mut self, at: u64, port: u16, w: Width, value: u32) {
-        self.board.port_write(self.time(at), port, width(w), value);
+        let now = self.access(at);
+        self.board.port_write(now, port, width(w), value);
     }
 
     fn mmio_read(&mut self, at: u64, addr: u64, w: Width) -> u64 {
-        self.board.mmio_read(self.time(at), addr, width(w))
+        let now = self.access(at);
+        self.board.mmio_read(now, addr, width(w))
     }
 
     fn mmio_write(&mut self, at: u64, addr: u64, w: Width, value: u64) {
-        self.board.mmio_write(self.time(at), addr, width(w), value);
+        let now = self.access(at);
+        self.board.mmio_write(now, addr, width(w), value);
     }
 
     fn attention(&mut self) -> bool {
-        self.board.attention()
+        // Where accesses are the measure, only they can reach a deadline.
+        let is_due = || self.board.next_deadline().is_some_and(|deadline| deadline <= self.clock.at(0));
+        self.clock.measure() == Measure::Accesses && is_due() || self.board.attention()
     }
 
     fn tsc(&self, at: u64) -> u64 {

@@ -7,6 +7,7 @@ mod describe;
 mod digest;
 mod dma;
 mod inspect;
+mod landmarks;
 mod observe;
 mod screen;
 mod session;
@@ -20,10 +21,12 @@ pub use crate::pages::{PAGES_IN_CHUNK, Page, Pages};
 use crate::{
     accel::{Accelerator, Stop as CpuStop},
     disk::{DiskError, Disks},
+    landmark::Landmark,
 };
 use bus::BoardBus;
-use clock::Clock;
+use clock::{Clock, Measure};
 pub use describe::describe;
+pub use landmarks::Arrival;
 use digest::{MemoryDigest, OutputDigest};
 use rrvmm_devices::{
     Input, Output, Pc, PcState,
@@ -61,6 +64,13 @@ pub struct PcMachine {
     /// What the accelerator was last told of the chipset's windows; derived, not state.
     windows: Option<([PamSegment; 13], VideoWindows)>,
     firmware_len: usize,
+    /// The entries into user mode, whether user code came next, and from which entry on crossings count, when a run began
+    /// that ends at one.
+    crossing: Option<(u64, bool, u64)>,
+    /// Up to when the machine has been told of the host's time.
+    told: VirtualTime,
+    /// Whether positions are not counted, and landmarks say where it is.
+    marks: bool,
 }
 
 /// What can go wrong below the guest.
@@ -168,6 +178,9 @@ impl PcMachine {
             if let Some(reason) = self.ended {
                 return Stop::Ended(reason);
             }
+            if self.has_crossed() {
+                return Stop::Paused;
+            }
             if self.halted() {
                 return Stop::Idle;
             }
@@ -179,17 +192,21 @@ impl PcMachine {
                 return Stop::Reached;
             }
             let stop = match self.board.next_deadline() {
-                Some(deadline) => target.min(self.clock.position_of(deadline, now)),
+                Some(deadline) => self.clock.position_of(deadline, now).map_or(target, |due| due.min(target)),
                 None => target,
             };
             // An NMI that waits is taken as soon as it can be, which no line says: after IRET, whatever IF is.
             let stop = if self.nmi { stop.min(Position::from_count(now.count() + 1)) } else { stop };
             let interrupt = self.board.interrupt_pending();
-            let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
+            let mut bus = BoardBus { board: &mut self.board, clock: &mut self.clock };
             match self.accel.run_until(&mut bus, stop, interrupt) {
                 CpuStop::Shutdown => {
                     self.collect_outputs();
                     self.ended = self.ended.or(Some(self.reason_of_shutdown()));
+                }
+                CpuStop::Paused => {
+                    self.settle();
+                    return Stop::Paused;
                 }
                 CpuStop::Reached
                 | CpuStop::InterruptWindow
@@ -200,6 +217,14 @@ impl PcMachine {
         }
     }
 
+    /// Whether the CPU has come from user code to the kernel or back in a run that ends at that.
+    fn has_crossed(&self) -> bool {
+        self.crossing.is_some_and(|(entries, user, from)| {
+            let now = self.accel.rings().entries;
+            now >= from && (now, self.accel.is_in_user_mode()) != (entries, user)
+        })
+    }
+
     /// Brings everything up to the present: timers, outputs, chipset switches, interrupts.
     fn settle(&mut self) {
         let now = self.time();
@@ -208,7 +233,7 @@ impl PcMachine {
         self.collect_outputs();
         self.follow_chipset();
         self.nmi |= self.board.take_nmi();
-        let mut bus = BoardBus { board: &mut self.board, clock: self.clock };
+        let mut bus = BoardBus { board: &mut self.board, clock: &mut self.clock };
         if self.nmi && self.accel.nmi(&mut bus) {
             self.nmi = false;
         }
@@ -293,7 +318,12 @@ impl PcMachine {
     }
 
     fn encode(&self) -> Result<(Digest, Digest), MachineError> {
-        let cpu = Digest::of_state(&self.accel.save())?;
+        let mut cpu = self.accel.save();
+        if self.clock.measure() == Measure::Accesses {
+            // Whoever recorded did not count.
+            cpu.count = 0;
+        }
+        let cpu = Digest::of_state(&cpu)?;
         let board = self.board.save();
         let devices = DeviceState { board: &board, clock: self.clock, nmi: self.nmi };
         let devices = match self.disks.digest() {
@@ -314,6 +344,10 @@ impl Steppable for PcMachine {
 
     fn now(&self) -> Stamp {
         Stamp::new(self.position(), self.time())
+    }
+
+    fn landmark(&mut self) -> Option<Vec<u8>> {
+        self.marks.then(|| Landmark::here(&*self.accel).encode())
     }
 
     fn run_until(&mut self, target: Position) -> Result<Stop<Hit>, MachineError> {
@@ -344,6 +378,9 @@ impl Steppable for PcMachine {
     }
 
     fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
+        if let Input::Time { ns } = *input.input() {
+            self.clock.jump(self.time().after(ns), self.position());
+        }
         let now = self.time();
         self.board.admit(now, input);
         self.settle();

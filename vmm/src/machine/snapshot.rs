@@ -140,8 +140,8 @@ impl PcMachine {
         self.disks.restore(&state.disks);
         let core = &state.core;
         self.board.load(&core.board).expect("a snapshot of this very board fits it");
-        (self.clock, self.nmi, self.ended, self.output_digest) =
-            (core.clock, core.nmi, core.ended, core.output_digest);
+        self.clock.restore(core.clock);
+        (self.nmi, self.ended, self.output_digest) = (core.nmi, core.ended, core.output_digest);
         self.outputs.clear();
         // What this forgets is restored after it.
         self.follow_chipset();

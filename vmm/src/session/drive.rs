@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::seam::Due;
-use rrvmm_replay::timeline::{DriveError, Step, jump, step_on};
+use rrvmm_replay::timeline::{DriveError, Step, jump, place, step_on};
 use rrvmm_replay::{EndReason, Position, Seam, Steppable, VirtualTime};
 
 use super::attendant::{Aides, Wish};
@@ -51,6 +51,7 @@ where
         aides,
         is_standing: false,
         slice: Slice::new(),
+        busy: Duration::ZERO,
         outputs: Vec::new(),
         last_poll: None,
         last_flush: Duration::ZERO,
@@ -69,6 +70,7 @@ where
 {
     seam.flush(machine.now())?;
     if let Due::Digest = seam.due(machine.now())? {
+        place(machine, seam)?;
         seam.digest(machine.now(), &machine.digest())?;
     }
     Ok(seam.sync()?)
@@ -85,6 +87,8 @@ struct Session<'a, 'b, M: Steppable, S, H> {
     /// Whether the attendant wants the machine to stand.
     is_standing: bool,
     slice: Slice,
+    /// Host time that the guest ran and that the machine has not been told of.
+    busy: Duration,
     outputs: Vec<Output>,
     last_poll: Option<Duration>,
     last_flush: Duration,
@@ -119,10 +123,13 @@ where
             let step = step_on(self.machine, self.seam, slice.min(until), at_arrival)
                 .map_err(|error| self.close(error))?;
             self.show()?;
+            let took = self.host.elapsed().saturating_sub(started);
+            self.busy += took;
             match step {
                 Step::Reached => {
                     self.at_arrival = true;
-                    self.slice.took(self.host.elapsed().saturating_sub(started));
+                    self.slice.took(took);
+                    self.tell_time()?;
                 }
                 Step::Ended(reason) => return Ok(Finish::Ended(reason)),
                 Step::Cut(cut) => return Ok(Finish::Cut(cut)),
@@ -180,11 +187,28 @@ where
                 Polled::Stop(reason) => return Ok(Some(reason)),
                 Polled::Input(offer) => {
                     self.at_arrival = false;
-                    let input = self.seam.admit(offer, self.machine.now())?;
-                    self.machine.admit(input).map_err(DriveError::Machine)?;
+                    self.admit(offer)?;
                 }
             }
         }
+    }
+
+    /// Tells a machine that does not know it by its instructions how much time has passed.
+    fn tell_time(&mut self) -> Result<(), SessionError> {
+        if let Some(input) = self.machine.time_passed(std::mem::take(&mut self.busy))
+            && let Some(offer) = S::offer(input)
+        {
+            self.at_arrival = false;
+            self.admit(offer)?;
+        }
+        Ok(())
+    }
+
+    /// Lets an input of the host's in.
+    fn admit(&mut self, offer: S::Offer) -> Result<(), SessionError> {
+        place(self.machine, self.seam)?;
+        let input = self.seam.admit(offer, self.machine.now())?;
+        Ok(self.machine.admit(input).map_err(DriveError::Machine)?)
     }
 
     /// Lets the attendant look in; gives the reason if the session is to stop.
@@ -241,6 +265,7 @@ where
     }
 
     fn stop(&mut self, reason: EndReason) -> Result<Finish, SessionError> {
+        place(self.machine, self.seam)?;
         let digest = self.machine.digest();
         self.seam.stop(self.machine.now(), reason, &digest)?;
         Ok(Finish::Stopped(reason))
@@ -249,8 +274,9 @@ where
     /// Ends the recording where the machine failed, so that it is complete up to there.
     fn close(&mut self, error: DriveError<M::Error>) -> SessionError {
         if let DriveError::Machine(_) = error {
-            let digest = self.machine.digest();
             // The first error is the one to report.
+            let _ = place(self.machine, self.seam);
+            let digest = self.machine.digest();
             let _ = self.seam.stop(self.machine.now(), EndReason::EngineFault, &digest);
         }
         error.into()

@@ -32,6 +32,8 @@ pub enum Detail {
     Input(Input),
     /// The machine had this digest, all parts in one.
     Digest(Digest),
+    /// A place in a run that was not counted.
+    Landmark,
     /// The run ended.
     End {
         /// Why.
@@ -53,6 +55,7 @@ impl TryFrom<Entry> for Event {
             Body::Digest(digest) => {
                 ("digest".to_owned(), digest.combined().to_string(), Detail::Digest(digest.combined()))
             }
+            Body::Landmark(_) => ("landmark".to_owned(), "a place in the run".to_owned(), Detail::Landmark),
             Body::End { reason, digest } => {
                 ("end".to_owned(), reason.to_string(), Detail::End { reason, digest: digest.combined() })
             }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use rrvmm_devices::{Input, Output};
 use rrvmm_replay::Steppable;
 use rrvmm_replay::seam::FirstReads;
@@ -29,6 +31,10 @@ pub trait Machine: Steppable<Input = Input> {
 
     /// What a recording of the run has to keep of its disks, if there are any: once.
     fn first_reads(&mut self) -> Option<Box<dyn FirstReads>>;
+
+    /// What the machine has to be told of host time that has passed since it was told last, `busy` of it with a running
+    /// guest: of a machine whose time its instructions do not give.
+    fn time_passed(&mut self, busy: Duration) -> Option<Input>;
 
     /// The vCPUs' registers, for people: what a triple fault leaves to look at. Several lines.
     fn describe_cpus(&self) -> String;

@@ -14,6 +14,7 @@ mod live;
 mod machine;
 mod outcome;
 mod recording;
+mod resolve;
 mod setup;
 mod slice;
 mod stretches;
@@ -35,6 +36,7 @@ pub use live::{Past, Start, record, record_from, run, run_from};
 pub use machine::{FullPorts, MOST_CONSOLE_PORTS, MOST_NICS, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_aided, replay_with, verify};
+pub use resolve::{ResolveError, is_of, is_unresolved, resolve};
 pub use setup::{MachineConfig, Setup};
 pub use stretches::{BadStretch, Stretch, find_in_stretch, stretches, verify_stretches};
 

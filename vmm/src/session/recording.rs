@@ -11,7 +11,7 @@ use super::attendant::Aides;
 use super::drive::drive;
 use super::host::{Host, Nobody};
 use super::setup::Setup;
-use crate::accel::TcgEngine;
+use crate::accel::{CpuChoice, TcgEngine};
 use crate::disk::Disks;
 use crate::host::image::Image;
 use crate::machine::{BuildError, PcMachine};
@@ -53,7 +53,7 @@ impl<R: Read + Seek> Recording<R> {
     where
         R: 'static,
     {
-        let mut machine = PcMachine::with_engine(&self.setup.pc, &self.setup.source, engine)?;
+        let mut machine = self.setup.build(CpuChoice { engine, model: self.setup.cpu, kvm: false })?;
         if !self.setup.disks.is_empty() {
             let blocks = self.seam.journal().blocks();
             machine.attach(Disks::of_recording(&self.setup.disks, blocks, images));
@@ -95,6 +95,7 @@ fn wall_clock<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<i64, Ses
             Input::Serial { .. }
             | Input::Key { .. }
             | Input::PowerButton
+            | Input::Time { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. },

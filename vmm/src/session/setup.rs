@@ -1,15 +1,15 @@
 use rrvmm_devices::PcConfig;
 use rrvmm_replay::journal::Attachment;
 use rrvmm_replay::{JournalReader, Manifest};
+use rrvmm_tcg::x86::Model;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Seek};
 
 use super::SessionError;
+use crate::accel::CpuChoice;
 use crate::disk::DiskInfo;
 use crate::loader::{BootSource, Module};
-
-/// Name of the guest-visible CPU model.
-const CPU_MODEL: &str = "rrvmm-x86-v1";
+use crate::machine::{BuildError, PcMachine};
 
 /// Name of the board.
 const MACHINE: &str = "pc";
@@ -23,6 +23,8 @@ pub struct Setup {
     pub source: BootSource,
     /// Its disks, by number.
     pub disks: Vec<DiskInfo>,
+    /// The CPU that the guest sees.
+    pub cpu: Model,
 }
 
 /// The manifest's `config`: what a machine is built from, without the bytes of its files. Fields are only ever added.
@@ -45,6 +47,14 @@ pub struct MachineConfig {
 }
 
 impl Setup {
+    /// Its machine at power-on, without its disks.
+    ///
+    /// # Errors
+    /// It cannot be built here.
+    pub fn build(&self, cpu: CpuChoice) -> Result<PcMachine, BuildError> {
+        PcMachine::with_cpu(&self.pc, &self.source, cpu)
+    }
+
     /// What a recording says of this machine, run by `engine`.
     ///
     /// # Errors
@@ -62,7 +72,7 @@ impl Setup {
         Ok(Manifest {
             recorder: env!("CARGO_PKG_VERSION").to_owned(),
             engine: engine.to_owned(),
-            cpu_model: CPU_MODEL.to_owned(),
+            cpu_model: self.cpu.name().to_owned(),
             machine: MACHINE.to_owned(),
             config,
             attachments: Vec::new(),
@@ -89,10 +99,11 @@ impl Setup {
     /// The recording's files are damaged, or its machine is not one that this rrvmm knows.
     pub fn of_recording<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<Self, SessionError> {
         let manifest = journal.manifest();
-        if manifest.machine != MACHINE || manifest.cpu_model != CPU_MODEL {
+        let cpu = Model::named(&manifest.cpu_model).filter(|_| manifest.machine == MACHINE);
+        let Some(cpu) = cpu else {
             let what = format!("machine {:?} with CPU model {:?}", manifest.machine, manifest.cpu_model);
             return Err(SessionError::UnknownMachine(what));
-        }
+        };
         let config: MachineConfig = serde_json::from_value(manifest.config.clone())
             .map_err(|error| SessionError::UnknownMachine(error.to_string()))?;
         let mut modules = Vec::new();
@@ -111,7 +122,7 @@ impl Setup {
             vga_bios: journal.attachment("vgabios")?,
             modules,
         };
-        Ok(Self { pc: config.pc, source, disks: config.disks })
+        Ok(Self { pc: config.pc, source, disks: config.disks, cpu })
     }
 }
 

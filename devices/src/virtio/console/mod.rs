@@ -197,6 +197,7 @@ impl Device for Console {
             | Input::Key { .. }
             | Input::WallClock { .. }
             | Input::PowerButton
+            | Input::Time { .. }
             | Input::Frame { .. }
             | Input::Pointer(_) => false,
         }

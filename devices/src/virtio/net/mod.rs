@@ -147,6 +147,7 @@ impl Device for Net {
             | Input::Key { .. }
             | Input::WallClock { .. }
             | Input::PowerButton
+            | Input::Time { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => false,
         }

@@ -137,7 +137,8 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// Runs until `limit` instructions have completed since power-on, or something needs the caller.
     /// `interrupt` is the level of the interrupt line.
     pub fn run(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
-        let stop = self.run_until(bus, limit, interrupt);
+        // Machine code counts what is left with a sign.
+        let stop = self.run_until(bus, limit.min(i64::MAX as u64), interrupt);
         // What the observer waits for was the end of an instruction that may have been one for other reasons too.
         if self.cpu.core.observer.limit() <= self.cpu.core.count { Stop::Hit } else { stop }
     }
@@ -161,12 +162,14 @@ impl<B: Backend<Cpu>> Engine<B> {
             }
             // A shadow ends with the next instruction, and until then nothing looks but for an interrupt that waits already.
             let shadow = interrupt && self.cpu.sys.shadow != Shadow::None;
-            let alone = mode.has(Mode::STEP) || shadow || self.cpu.sys.eflags & bits::RF != 0;
+            // A stop that was seen is passed alone: the block there would end the run.
+            let passes = self.at_breakpoint();
+            let alone = mode.has(Mode::STEP) || shadow || passes || self.cpu.sys.eflags & bits::RF != 0;
             let outcome = if alone {
                 self.step(bus, mode)
             } else {
                 self.cpu.sys.shadow = Shadow::None;
-                self.stretch(bus, mode, limit, !interrupt && !self.aligned)
+                self.stretch(bus, mode, limit, !interrupt && !self.aligned && !self.cpu.core.rings.counted)
             };
             if let Err(fault) = outcome {
                 self.stats.exceptions += 1;
@@ -338,8 +341,17 @@ impl<B: Backend<Cpu>> Engine<B> {
             insns: entry.insns as usize,
             code: self.cache.text(id),
         };
-        let block = translate::again(&made, &mut self.scratch);
+        let mut block = translate::again(&made, &mut self.scratch);
+        block.guard = self.guard(entry.mode, entry.span.linear);
         self.backend.remind(&entry.code, block);
+    }
+
+    /// The registers with which a run ends before a block at linear address `addr`.
+    fn guard(&self, mode: Mode, addr: u64) -> Option<Box<[u64; 16]>> {
+        if mode.has(Mode::STEP | Mode::ALONE) {
+            return None;
+        }
+        self.cpu.core.observer.place(addr).map(|regs| Box::new(*regs))
     }
 
     /// Runs block `id` alone and accounts for it.
@@ -518,7 +530,8 @@ impl<B: Backend<Cpu>> Engine<B> {
     fn translate(&mut self, pc: u64, mode: Mode) -> Result<u32, Exception> {
         let most = if mode.has(Mode::STEP | Mode::ALONE) { 1 } else { translate::MAX_BLOCK };
         let begun = self.now();
-        let t = translate::translate(&mut self.cpu, pc, mode, most, &mut self.scratch)?;
+        let mut t = translate::translate(&mut self.cpu, pc, mode, most, &mut self.scratch)?;
+        t.block.guard = self.guard(mode, t.block.span.linear);
         self.stats.blocks += 1;
         self.stats.instructions += t.block.insns.len() as u64;
         self.stats.accesses += t.block.ops.iter().filter(|op| op.is_access()).count() as u64;

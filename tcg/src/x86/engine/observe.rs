@@ -62,7 +62,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             return None;
         }
         let addr = linear_pc(&self.cpu, core.pc);
-        if core.observer.stops_at(core.count, addr) {
+        if core.observer.stops_at(core.count, addr, &core.regs[..16]) {
             return Some(Hit::Breakpoint { addr });
         }
         is_at_event.then_some(Hit::Event { addr })
@@ -71,8 +71,9 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// Whether the next instruction has a breakpoint, seen or not.
     #[inline(always)]
     pub(super) fn at_breakpoint(&self) -> bool {
-        self.cpu.core.observer.has_breakpoints()
-            && self.cpu.core.observer.has_breakpoint(linear_pc(&self.cpu, self.cpu.core.pc))
+        let core = &self.cpu.core;
+        core.observer.has_breakpoints()
+            && core.observer.is_stop(linear_pc(&self.cpu, core.pc), &core.regs[..16])
     }
 
     /// The watched access of the instruction that has just completed, once.

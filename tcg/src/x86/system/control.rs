@@ -131,7 +131,8 @@ pub(super) fn write_cr3(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
 
 fn write_cr4(cpu: &mut Cpu, value: u64) -> Result<(), Exception> {
     let leaves_pae = cpu.sys.efer & EFER_LMA != 0 && value & CR4_PAE == 0;
-    if value & !CR4_VALID != 0 || leaves_pae {
+    let valid = if cpu.model.has_xsave() { CR4_VALID } else { CR4_VALID & !CR4_OSXSAVE };
+    if value & !valid != 0 || leaves_pae {
         return Err(Exception::GP0);
     }
     let changed = cpu.sys.cr4 ^ value;

@@ -1,10 +1,11 @@
-//! CPUID of the model `rrvmm-x86-v1`; docs/cpu-model.md is the same table for readers, and a test compares both.
+//! CPUID of the models; docs/cpu-model.md is the same table for readers, and a test compares both.
 
 use super::{PHYSICAL_BITS, msr};
 use crate::{
     Bus,
     x86::{
         Cpu, Exception,
+        model::Model,
         state::{bits, gpr},
     },
 };
@@ -36,6 +37,19 @@ const EXTENDED_ECX: u32 = 1;
 /// NX, 1 GiB pages, long mode. SYSCALL (bit 11) is reported in 64-bit code only, as the hardware does.
 const EXTENDED_EDX: u32 = 1 << 20 | 1 << 26 | 1 << 29;
 const SYSCALL: u32 = 1 << 11;
+
+/// What `rrvmm-x86-kvm-v1` leaves out: TSC-deadline, XSAVE, OSXSAVE; TSC; TSC_ADJUST.
+const HIDDEN_ECX: u32 = 1 << 24 | 1 << 26 | OSXSAVE;
+const HIDDEN_EDX: u32 = 1 << 4;
+const HIDDEN_LEAF7_EBX: u32 = 1 << 1;
+
+/// `bits` if the model leaves them out, else none.
+fn hidden<const N: usize>(model: Model, bits: [u32; N]) -> [u32; N] {
+    match model {
+        Model::V1 => [0; N],
+        Model::KvmV1 => bits,
+    }
+}
 
 /// CPUID: leaf in EAX, subleaf in ECX; EAX, EBX, ECX, EDX out.
 ///
@@ -71,14 +85,16 @@ fn basic(cpu: &Cpu, bus: &dyn Bus, leaf: u32, subleaf: u32, max_basic: u32) -> L
             let edx = if enabled { FEATURES_EDX } else { FEATURES_EDX & !APIC };
             let osxsave = if cpu.sys.cr4 & bits::CR4_OSXSAVE != 0 { OSXSAVE } else { 0 };
             // CLFLUSH line of 8 quadwords, one logical processor, APIC ID 0.
-            [SIGNATURE, 8 << 8 | 1 << 16, FEATURES_ECX | osxsave, edx]
+            let [hidden_ecx, hidden_edx] = hidden(cpu.model, [HIDDEN_ECX, HIDDEN_EDX]);
+            [SIGNATURE, 8 << 8 | 1 << 16, (FEATURES_ECX | osxsave) & !hidden_ecx, edx & !hidden_edx]
         }
         // One byte that refers to leaf 4.
         2 => [0xff01, 0, 0, 0],
         4 => cache(subleaf),
         // The local APIC timer runs always.
         6 => [1 << 2, 0, 0, 0],
-        7 if subleaf == 0 => [0, LEAF7_EBX, 0, 0],
+        7 if subleaf == 0 => [0, LEAF7_EBX & !hidden(cpu.model, [HIDDEN_LEAF7_EBX])[0], 0, 0],
+        0xd | 0x15 | 0x16 if cpu.model == Model::KvmV1 => [0; 4],
         // x87 and SSE; the area is the same whatever is enabled.
         0xd if subleaf == 0 => [3, 576, 576, 0],
         0x15 => [1, 1, HZ, 0],
@@ -109,7 +125,7 @@ fn extended(cpu: &Cpu, leaf: u32) -> Leaf {
         // L2: 512 KiB, 8 ways, 64-byte lines.
         0x8000_0006 => [0, 0, 512 << 16 | 6 << 12 | 64, 0],
         // Invariant TSC.
-        0x8000_0007 => [0, 0, 0, 1 << 8],
+        0x8000_0007 if cpu.model == Model::V1 => [0, 0, 0, 1 << 8],
         0x8000_0008 => [PHYSICAL_BITS | 48 << 8, 0, 0, 0],
         _ => [0; 4],
     }

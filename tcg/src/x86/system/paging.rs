@@ -48,6 +48,8 @@ const CODE_I: u16 = 1 << 4;
 
 /// Physical address field of an entry.
 const FRAME: u64 = ((1 << PHYSICAL_BITS) - 1) & !0xfff;
+/// The part of an address above the offset in a 4 KiB page.
+const PAGE_FRAME: u64 = !0xfff;
 /// Address bits an entry may not set: in 4-level paging bits 62 to 52 are ignored, in PAE they are reserved.
 const BEYOND_LONG: u64 = ((1 << 52) - 1) & !((1 << PHYSICAL_BITS) - 1);
 const BEYOND_PAE: u64 = ((1 << 63) - 1) & !((1 << PHYSICAL_BITS) - 1);
@@ -126,6 +128,40 @@ pub fn peek(cpu: &Cpu, addr: u64) -> Option<u64> {
         table = if wide { entry & FRAME } else { entry & 0xffff_f000 };
         shift -= step;
     }
+}
+
+/// What user code can do with a page without a walk that changes the tables or raises a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// Physical address of the 4 KiB page.
+    pub phys: u64,
+    /// Stores too: the dirty bit is set.
+    pub writable: bool,
+    /// Instruction fetches too.
+    pub executable: bool,
+}
+
+/// The 4 KiB page of `addr` as user code has it in 4-level paging, if the accessed bits on the way are set.
+#[must_use]
+pub fn settled(cpu: &Cpu, addr: u64) -> Option<Settled> {
+    let (mut table, mut all, mut any) = (cpu.sys.cr3 & FRAME, RW | US | A, 0);
+    for level in (0..4).rev() {
+        let shift = 12 + 9 * level;
+        let e = cpu.core.phys.read(table + (addr >> shift & 511) * 8, 8)?;
+        if e & P == 0 || e & BEYOND_LONG != 0 {
+            return None;
+        }
+        (all, any) = (all & e, any | e);
+        table = e & FRAME;
+        if level == 0 || level < 3 && e & PS != 0 {
+            let within = (1 << shift) - 1;
+            let phys = (table & !within | addr & within & PAGE_FRAME) & cpu.core.phys.a20_mask;
+            let nx = cpu.sys.efer & bits::EFER_NXE != 0 && any & NX != 0;
+            let usable = all & (US | A) == US | A;
+            return usable.then_some(Settled { phys, writable: all & RW != 0 && e & D != 0, executable: !nx });
+        }
+    }
+    None
 }
 
 /// Reads the four page-directory-pointer entries that CR3 value `cr3` points to.

@@ -99,7 +99,7 @@ fn current_mxcsr(cpu: &Cpu) -> Mxcsr {
 /// The legacy region of the current state.
 fn image_of(cpu: &Cpu, wide: bool) -> [u8; LEGACY_REGION] {
     let mut image = [0; LEGACY_REGION];
-    image[..X87_BYTES].copy_from_slice(&cpu.x87.fxsave(wide));
+    image[..X87_BYTES].copy_from_slice(&cpu.visible_x87().fxsave(wide));
     sse::save_mxcsr(&mut image, current_mxcsr(cpu));
     sse::save_xmm(&mut image, &cpu.xmm[..xmm_count(cpu)]);
     image

@@ -104,7 +104,7 @@ pub fn translate(
     while !l.ended && insns.len() < limit.min(MAX_BLOCK) {
         let ip = pc.wrapping_add(at as u64) & pc_mask(mode);
         // Whatever jumps or runs on to a breakpoint has to find it at the beginning of a block.
-        if !insns.is_empty() && cpu.core.observer.has_breakpoint(span.linear_of(ip)) {
+        if !insns.is_empty() && cpu.core.observer.divides(span.linear_of(ip)) {
             break;
         }
         let mut insn = decode(&code[at..], ip, mode);
@@ -196,7 +196,7 @@ fn finish(mut l: Lower, span: Span, second: Option<Witness>, scratch: &mut Scrat
     // Copies take no more memory than they need.
     let (ops, insns) = (l.ops.clone(), scratch.insns.clone());
     scratch.ops = l.ops;
-    Block { pc: span.pc, len: span.len, span, second, ops, insns }
+    Block { pc: span.pc, len: span.len, span, second, guard: None, ops, insns }
 }
 
 /// Bytes from `pc` to CS's limit.

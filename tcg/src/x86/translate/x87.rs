@@ -167,6 +167,9 @@ fn execute<const REGISTER: bool, const OPCODE: u8, const REG: u8>(
         (_, X87Op::Fcmov(..)) => u128::from(cpu.core.flags().to_eflags()),
         _ => 0,
     };
+    if !cpu.model.has_x87_pointers() {
+        cpu.x87.forget_pointers();
+    }
     let mark = cpu.x87.mark();
     let layout = EnvLayout { wide, real: cpu.sys.cr0 & bits::CR0_PE == 0 || cpu.sys.eflags & bits::VM != 0 };
     match cpu.x87.execute(op, operand) {

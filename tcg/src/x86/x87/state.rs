@@ -93,6 +93,11 @@ impl X87 {
         self.fdp = fdp;
     }
 
+    /// Forgets the addresses and the opcode of the last instruction.
+    pub fn forget_pointers(&mut self) {
+        *self = Self { fop: 0, fcs: 0, fds: 0, fip: 0, fdp: 0, ..self.clone() };
+    }
+
     /// A point to go back to if the store that follows a storing instruction faults.
     #[inline]
     #[must_use]

@@ -17,6 +17,7 @@ use crate::session::{FullPorts, Host, Machine, Polled, Setup};
 
 pub(super) fn setup() -> Setup {
     Setup {
+        cpu: rrvmm_tcg::x86::Model::V1,
         pc: PcConfig::new(1 << 20, false),
         source: BootSource {
             kernel: Some(vec![1, 2, 3]),
@@ -145,6 +146,7 @@ impl Steppable for Echo {
             Input::WallClock { unix_seconds } => self.wall_clock = unix_seconds,
             Input::Key { .. }
             | Input::PowerButton
+            | Input::Time { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => {}
@@ -196,6 +198,10 @@ impl Machine for Echo {
     }
 
     fn first_reads(&mut self) -> Option<Box<dyn FirstReads>> {
+        None
+    }
+
+    fn time_passed(&mut self, _busy: Duration) -> Option<Input> {
         None
     }
 

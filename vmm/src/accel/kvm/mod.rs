@@ -1,0 +1,288 @@
+//! User code on the host's CPU, under KVM; the kernel stays in the translator.
+//!
+//! The kernel's half of a run is exact by construction then: its instructions are counted, RDTSC and MSRs are the
+//! translator's, page tables are marked by its walks, devices cost no exit. What user code does between two events is a
+//! function of its registers and memory, whoever executes it; only how many instructions it takes is not known. So places
+//! in such a stretch are named by what is there ([`crate::landmark`]), and the first replay counts.
+
+mod error;
+mod kick;
+mod registers;
+mod shell;
+mod tables;
+mod telltale;
+
+pub use error::KvmError;
+
+use kick::Kick;
+use rrvmm_tcg::{
+    Bus,
+    block::Backend,
+    x86::{
+        Cpu, Exception,
+        cpu::view,
+        engine::{self, Engine},
+        state::bits,
+        system::{cpuid, interrupt},
+    },
+};
+use shell::{Left, Shell, takes};
+use std::time::{Duration, Instant};
+use tables::{Full, Tables};
+
+/// Host time after which a stretch of user code is interrupted, for devices and for the host to be looked at.
+const STRETCH: Duration = Duration::from_millis(4);
+/// A stretch that was not worth the way to KVM and back.
+const SHORT: Duration = Duration::from_micros(150);
+/// Fewest and most instructions of user code in one piece that the translator runs before KVM does.
+const TRIALS: (u64, u64) = (2_000, 4_000_000);
+/// Page tables whose pages are remembered.
+const MOST_SPACES: usize = 16;
+/// Most pages mapped again in new tables.
+const MOST_PAGES: usize = 8192;
+
+/// Why [`UserMode::run`] came back.
+pub(super) enum Stop {
+    /// As the translator's run does.
+    Engine(engine::Stop),
+    /// User code has run for [`STRETCH`].
+    Paused,
+}
+
+/// What was done, for `--stats`.
+#[derive(Clone, Copy, Debug, Default)]
+struct Stats {
+    entries: u64,
+    kicks: u64,
+    system_calls: u64,
+    faults: u64,
+    unable: u64,
+    maps: u64,
+    renewals: u64,
+    inside: Duration,
+}
+
+/// Runs user code under KVM where that pays.
+pub(super) struct UserMode {
+    shell: Shell,
+    tables: Tables,
+    kick: Kick,
+    /// The guest's CR3 that the tables are of.
+    space: u64,
+    /// Pages that other page tables had mapped, the latest last.
+    spaces: Vec<(u64, Vec<u64>)>,
+    /// [`rrvmm_tcg::phys::PhysMap::takes`] when the tables were made.
+    takes: u64,
+    trial: u64,
+    /// Why it runs nothing any more.
+    failure: Option<KvmError>,
+    stats: Stats,
+}
+
+impl UserMode {
+    /// For the RAM of `cpu`, on the thread that will run it.
+    pub(super) fn new(cpu: &Cpu) -> Result<Self, KvmError> {
+        Ok(Self {
+            shell: Shell::new(&cpu.core.phys)?,
+            tables: Tables::new(Shell::entry()),
+            kick: Kick::new()?,
+            space: u64::MAX,
+            spaces: Vec::new(),
+            takes: 0,
+            trial: TRIALS.0,
+            failure: None,
+            stats: Stats::default(),
+        })
+    }
+
+    /// Runs until `limit` as the engine does, but that user code may run longer.
+    pub(super) fn run<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+        limit: u64,
+        interrupt: bool,
+    ) -> Stop {
+        loop {
+            let before = (engine.cpu.core.rings.entries, engine.cpu.core.mmu);
+            let end = limit.min(engine.cpu.core.count.saturating_add(self.trial));
+            let stop = engine.run(bus, end, interrupt);
+            if stop != engine::Stop::Limit || engine.cpu.core.count >= limit || self.failure.is_some() {
+                return Stop::Engine(stop);
+            }
+            let same = before == (engine.cpu.core.rings.entries, view::USER);
+            if !same || engine.cpu.core.mmu != view::USER || interrupt || !takes(&engine.cpu) {
+                continue;
+            }
+            let begun = Instant::now();
+            self.kick.arm(STRETCH);
+            let ran = self.stretch(engine, bus, begun);
+            self.kick.disarm();
+            let took = begun.elapsed();
+            self.stats.inside += took;
+            match ran {
+                Ok(Some(stop)) => {
+                    self.trial = (self.trial / 2).max(TRIALS.0);
+                    return stop;
+                }
+                Ok(None) if took < SHORT => self.trial = (self.trial * 2).min(TRIALS.1),
+                Ok(None) => self.trial = (self.trial / 2).max(TRIALS.0),
+                Err(failure) => {
+                    // What was there when it was entered is there still: a failure leaves the CPU's state alone.
+                    eprintln!("rrvmm: {failure}; the translator goes on alone");
+                    self.failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    /// User code in one piece, until it is kicked or has left. The CPU is in user mode.
+    fn stretch<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+        begun: Instant,
+    ) -> Result<Option<Stop>, KvmError> {
+        self.shell.set_cpuid(leaves(&engine.cpu, bus))?;
+        let entries = engine.cpu.core.rings.entries;
+        loop {
+            let root = self.prepare(&mut engine.cpu)?;
+            self.shell.load(&engine.cpu, root)?;
+            self.stats.entries += 1;
+            let left = self.shell.run(&mut engine.cpu)?;
+            if left == Left::Kicked {
+                self.stats.kicks += 1;
+                // An instruction that the kick found in its middle is finished first.
+                if !at_string(&engine.cpu) {
+                    return Ok(Some(Stop::Paused));
+                }
+            }
+            match left {
+                Left::Kicked => {}
+                Left::SystemCall => self.stats.system_calls += 1,
+                Left::Vector(1) => {
+                    trap(engine, bus);
+                    return Ok(None);
+                }
+                Left::Vector(_) => self.stats.faults += 1,
+                Left::Unable => self.stats.unable += 1,
+            }
+            let stop = engine.run(bus, engine.cpu.core.count + 1, false);
+            let core = &engine.cpu.core;
+            if stop != engine::Stop::Limit
+                || core.rings.entries != entries
+                || core.mmu != view::USER
+                || !takes(&engine.cpu)
+            {
+                return Ok((stop != engine::Stop::Limit).then_some(Stop::Engine(stop)));
+            }
+            if left == Left::Kicked || begun.elapsed() > STRETCH {
+                return Ok(Some(Stop::Paused));
+            }
+            // Code that may not run here is the translator's, and so is a page that cannot be mapped.
+            if let Left::Vector(14) = left
+                && !self.map(&mut engine.cpu, self.shell.fault_address())?
+            {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn map(&mut self, cpu: &mut Cpu, addr: u64) -> Result<bool, KvmError> {
+        let more = self.tables.map(self.shell.memory(), cpu, addr);
+        if let Err(Full) = more {
+            self.renew(cpu)?;
+        }
+        self.stats.maps += 1;
+        Ok(more.unwrap_or(true))
+    }
+
+    /// Page tables for the state of `cpu`: those there are, unless something in them is not so any more.
+    fn prepare(&mut self, cpu: &mut Cpu) -> Result<u64, KvmError> {
+        let flushed = cpu.core.flushed.take(|addr| self.tables.has(addr));
+        let phys = &cpu.core.phys;
+        let same = self.space == cpu.sys.cr3 && self.takes == phys.takes;
+        match self.tables.root() {
+            Some(root) if same && !flushed && self.tables.hold(phys) => Ok(root),
+            _ => self.renew(cpu),
+        }
+    }
+
+    /// New tables, with the pages that user code of this address space had mapped before.
+    fn renew(&mut self, cpu: &mut Cpu) -> Result<u64, KvmError> {
+        self.stats.renewals += 1;
+        let old = self.tables.pages();
+        if self.space != u64::MAX {
+            self.spaces.retain(|(space, _)| *space != self.space);
+            self.spaces.push((self.space, old));
+            if self.spaces.len() > MOST_SPACES {
+                self.spaces.remove(0);
+            }
+        }
+        (self.space, self.takes) = (cpu.sys.cr3, cpu.core.phys.takes);
+        let _ = cpu.core.flushed.take(|_| false);
+        if self.tables.is_full() {
+            self.shell.forget_tables()?;
+            self.tables.start_over();
+        }
+        self.tables.renew(self.shell.memory())?;
+        let known = self.spaces.iter().find(|(space, _)| *space == self.space);
+        let known = known.map(|(_, pages)| pages.clone()).unwrap_or_default();
+        for page in known.into_iter().take(MOST_PAGES) {
+            if self.tables.map(self.shell.memory(), cpu, page).is_err() {
+                break;
+            }
+        }
+        self.tables.root().ok_or_else(|| KvmError::Exit("no room for tables".to_owned()))
+    }
+
+    /// What `--stats` says of it.
+    pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
+        let s = &self.stats;
+        vec![
+            ("stretches of user code under KVM", s.entries.to_string()),
+            ("time in them", format!("{:.3} s", s.inside.as_secs_f64())),
+            ("kicks", s.kicks.to_string()),
+            ("system calls from them", s.system_calls.to_string()),
+            ("faults from them", s.faults.to_string()),
+            ("instructions KVM could not do", s.unable.to_string()),
+            ("pages mapped for them", s.maps.to_string()),
+            ("page tables made for them", s.renewals.to_string()),
+        ]
+    }
+}
+
+/// Every leaf that the translator's CPUID answers, as `cpu` has it now.
+fn leaves(cpu: &Cpu, bus: &dyn Bus) -> Vec<(u32, u32, cpuid::Leaf)> {
+    let all = (0..=cpuid::MAX_BASIC).chain(0x8000_0000..=cpuid::MAX_EXTENDED);
+    let subleaves = |leaf| 0..if matches!(leaf, 4 | 7 | 0xd) { 4 } else { 1 };
+    all.flat_map(|leaf| subleaves(leaf).map(move |sub| (leaf, sub)))
+        .map(|(leaf, sub)| (leaf, sub, cpuid::leaf(cpu, bus, leaf, sub)))
+        .collect()
+}
+
+/// A debug trap: user code has set TF, or this is INT1.
+fn trap<B: Backend<Cpu>>(engine: &mut Engine<B>, bus: &mut dyn Bus) {
+    let cpu = &mut engine.cpu;
+    if cpu.sys.eflags & bits::TF != 0 {
+        let single_step = 1 << 14;
+        interrupt::raise(cpu, bus, Exception::Debug { dr6: single_step });
+    } else {
+        cpu.core.pc = cpu.core.pc.wrapping_sub(1);
+        engine.run(bus, engine.cpu.core.count + 1, false);
+    }
+}
+
+/// Whether the next instruction is a repeated string instruction, which may have done a part of its work.
+fn at_string(cpu: &Cpu) -> bool {
+    let mut bytes = [0; 15];
+    for (n, byte) in bytes.iter_mut().enumerate() {
+        let phys = rrvmm_tcg::x86::system::paging::peek(cpu, cpu.core.pc.wrapping_add(n as u64));
+        *byte = phys.and_then(|phys| cpu.core.phys.read(phys, 1)).unwrap_or(0) as u8;
+    }
+    let is_prefix =
+        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f);
+    let opcode = bytes.iter().position(|&b| !is_prefix(b)).unwrap_or(0);
+    let repeats = bytes[..opcode].iter().any(|&b| matches!(b, 0xf2 | 0xf3));
+    repeats && matches!(bytes[opcode], 0x6c..=0x6f | 0xa4..=0xa7 | 0xaa..=0xaf)
+}

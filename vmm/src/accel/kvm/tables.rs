@@ -1,0 +1,182 @@
+//! The page tables user code runs under: a copy of what the guest's own tables have settled, page by page.
+//!
+//! An entry is only there where the guest's is, with its accessed bit set, and lets writes through where its dirty bit is
+//! set. So no access changes the guest's tables behind the translator's back, neither early nor late, whatever the host's
+//! CPU does speculatively. KVM may keep what it has read of these tables. It never keeps that something is absent, so
+//! additions need no word to it; anything else begins new tables, in pages that it has not seen.
+//!
+//! No page is both written and executed here, and none is executed that has an instruction which tells what it runs on
+//! ([`super::telltale`]): its code is the translator's.
+
+use super::KvmError;
+use super::shell::TABLES;
+use super::telltale;
+use rrvmm_tcg::{phys::PhysMap, x86::Cpu, x86::system::paging};
+use std::collections::BTreeMap;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 1 << 1;
+const USER: u64 = 1 << 2;
+/// Accessed and dirty: the CPU has nothing to mark.
+const MARKED: u64 = 3 << 5;
+const NO_EXECUTE: u64 = 1 << 63;
+const FRAME: u64 = 0xff_ffff_f000;
+
+/// A page that user code reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mapped {
+    ram: usize,
+    writable: bool,
+    executable: bool,
+}
+
+/// The tables.
+pub(super) struct Tables {
+    /// Of the entry for the surroundings, the same in all.
+    surroundings: u64,
+    /// Physical address of the root; none before the first.
+    root: Option<u64>,
+    /// Pages of tables used up.
+    used: u64,
+    mapped: BTreeMap<u64, Mapped>,
+    /// Whether a page of RAM may be executed, as long as it is marked as code.
+    verdicts: BTreeMap<usize, bool>,
+}
+
+/// Nothing can be mapped any more until [`Tables::start_over`].
+pub(super) struct Full;
+
+impl Tables {
+    /// No tables yet. `surroundings` is the root's last entry.
+    pub(super) fn new(surroundings: u64) -> Self {
+        Self { surroundings, root: None, used: 0, mapped: BTreeMap::new(), verdicts: BTreeMap::new() }
+    }
+
+    /// Physical address of the root.
+    pub(super) fn root(&self) -> Option<u64> {
+        self.root
+    }
+
+    /// Whether `page` (of linear addresses) is mapped.
+    pub(super) fn has(&self, page: u64) -> bool {
+        self.mapped.contains_key(&(page & !0xfff))
+    }
+
+    /// Whether everything that is mapped may still be so: nothing is written that holds code, nothing executed that was
+    /// written since it was looked at.
+    pub(super) fn hold(&self, phys: &PhysMap) -> bool {
+        self.mapped.values().all(|m| match (m.writable, m.executable) {
+            (true, _) => !phys.has_code(m.ram),
+            (false, true) => phys.has_code(m.ram),
+            (false, false) => true,
+        })
+    }
+
+    /// The linear pages that are mapped, ascending.
+    pub(super) fn pages(&self) -> Vec<u64> {
+        self.mapped.keys().copied().collect()
+    }
+
+    /// Whether new tables would not fit any more.
+    pub(super) fn is_full(&self) -> bool {
+        self.used + self.mapped.len() as u64 + 8 > TABLES.len / 4096
+    }
+
+    /// Forgets that pages were used up: KVM has forgotten them, too.
+    pub(super) fn start_over(&mut self) {
+        (self.used, self.root) = (0, None);
+        self.mapped.clear();
+    }
+
+    /// New tables with nothing in them.
+    pub(super) fn renew(&mut self, memory: &GuestMemoryMmap) -> Result<(), Full> {
+        self.mapped.clear();
+        let root = self.table(memory)?;
+        put(memory, root + 511 * 8, self.surroundings);
+        self.root = Some(root);
+        Ok(())
+    }
+
+    /// Whether the page of RAM may be executed. It is marked as code, so that a write to it is noticed.
+    fn may_execute(&mut self, phys: &mut PhysMap, ram: usize) -> bool {
+        if let Some(&verdict) = self.verdicts.get(&ram)
+            && phys.has_code(ram)
+        {
+            return verdict;
+        }
+        let verdict = !telltale::is_in(phys.page_bytes(ram));
+        phys.mark_code(ram, 0, 4096);
+        self.verdicts.insert(ram, verdict);
+        verdict
+    }
+
+    fn table(&mut self, memory: &GuestMemoryMmap) -> Result<u64, Full> {
+        let at = TABLES.start + self.used * 4096;
+        if self.used >= TABLES.len / 4096 {
+            return Err(Full);
+        }
+        self.used += 1;
+        // The memory is there, so this cannot fail.
+        let _ = memory.write_slice(&[0; 4096], GuestAddress(at));
+        Ok(at)
+    }
+
+    /// Lets user code reach the page of linear address `addr` as far as the guest's tables have it settled. Whether it
+    /// reaches more than before. A page that writes go through to counts as written.
+    pub(super) fn map(&mut self, memory: &GuestMemoryMmap, cpu: &mut Cpu, addr: u64) -> Result<bool, Full> {
+        let page = addr & !0xfff;
+        let Some(root) = self.root else { return Ok(false) };
+        if page >> 47 != 0 {
+            return Ok(false);
+        }
+        let Some(settled) = paging::settled(cpu, page) else { return Ok(false) };
+        let phys = &mut cpu.core.phys;
+        let Some(ram) = phys.page_for_read(settled.phys).and_then(|p| p.ram) else { return Ok(false) };
+        let same = phys.page_for_write(settled.phys).and_then(|p| p.ram) == Some(ram);
+        let executable = settled.executable && self.may_execute(phys, ram);
+        // Writes to translated code go the slow way, which discards it.
+        let writable = settled.writable && same && !settled.executable && !phys.has_code(ram);
+        let phys = &mut cpu.core.phys;
+        let new = Mapped { ram, writable, executable };
+        let to = phys.page_address(ram);
+        if to >> 40 != 0 || self.mapped.get(&page) == Some(&new) {
+            return Ok(false);
+        }
+        if writable {
+            phys.mark_dirty(ram);
+        }
+        let mut table = root;
+        for shift in [39, 30, 21] {
+            let at = table + (page >> shift & 511) * 8;
+            let entry = get(memory, at);
+            table = if entry & PRESENT != 0 {
+                entry & FRAME
+            } else {
+                let next = self.table(memory)?;
+                put(memory, at, next | PRESENT | WRITABLE | USER | MARKED);
+                next
+            };
+        }
+        let rights = if writable { WRITABLE } else { 0 } | if executable { 0 } else { NO_EXECUTE };
+        put(memory, table + (page >> 12 & 511) * 8, to | rights | PRESENT | USER | MARKED);
+        self.mapped.insert(page, new);
+        Ok(true)
+    }
+}
+
+/// Reads an entry of tables that are there.
+fn get(memory: &GuestMemoryMmap, at: u64) -> u64 {
+    memory.read_obj(GuestAddress(at)).unwrap_or(0)
+}
+
+/// Writes an entry of tables that are there.
+pub(super) fn put(memory: &GuestMemoryMmap, at: u64, entry: u64) {
+    let _ = memory.write_obj(entry, GuestAddress(at));
+}
+
+impl From<Full> for KvmError {
+    fn from(Full: Full) -> Self {
+        KvmError::Exit("more pages of tables than there are".to_owned())
+    }
+}

@@ -1,0 +1,215 @@
+//! Places in a run whose instructions were not all counted.
+//!
+//! The kernel's instructions are counted, user code's under KVM are not. What is known at every moment is how often the
+//! CPU has entered user mode. In the kernel a place is that number and the instructions since the kernel was entered. In
+//! user code it is that number, the registers, and a digest of the memory that the next instructions use: a loop whose
+//! registers repeat is told apart by what it changes.
+
+use crate::accel::Accelerator;
+use iced_x86::{Decoder, DecoderOptions, Instruction, Register};
+use rrvmm_replay::{Digest, codec};
+use rrvmm_tcg::x86::{State, state::gpr};
+use serde::{Deserialize, Serialize};
+
+/// Instructions whose operands are looked at.
+const AHEAD: usize = 16;
+/// Most bytes of them.
+const CODE: usize = AHEAD * 15;
+
+/// A place in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Landmark {
+    /// Entries into user mode so far.
+    pub entries: u64,
+    /// Where since the last.
+    pub place: Place,
+}
+
+/// Where, since the last entry into user mode.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// In the kernel, after so many instructions of it.
+    Kernel {
+        /// Instructions.
+        since: u64,
+    },
+    /// In user code.
+    User(Box<User>),
+}
+
+/// What is there in user code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// General registers.
+    pub regs: [u64; 16],
+    /// Instruction pointer.
+    pub rip: u64,
+    /// RFLAGS. The manual leaves some bits undefined after some instructions, so they are no part of the comparison.
+    pub rflags: u64,
+    /// FPU and SSE registers.
+    pub fpu: Digest,
+    /// Linear addresses of what the next instructions use, and the eight bytes there.
+    pub operands: Vec<(u64, u64)>,
+    /// The pages that it lies in, and that of the stack.
+    pub memory: Digest,
+}
+
+impl std::fmt::Display for Landmark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Place::Kernel { since } => write!(f, "{since} instructions into the kernel")?,
+            Place::User(user) => write!(f, "user code at {:#x}", user.rip)?,
+        }
+        write!(f, " after {} entries into user mode", self.entries)
+    }
+}
+
+impl Landmark {
+    /// Where `accel` is.
+    #[must_use]
+    pub fn here(accel: &dyn Accelerator) -> Self {
+        let rings = accel.rings();
+        let place = if accel.is_in_user_mode() {
+            Place::User(Box::new(User::here(accel, &accel.save())))
+        } else {
+            Place::Kernel { since: accel.position().count().saturating_sub(rings.kernel_at) }
+        };
+        Self { entries: rings.entries, place }
+    }
+
+    /// As the recording has it.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        codec::to_bytes(self).unwrap_or_default()
+    }
+
+    /// What [`Landmark::encode`] made.
+    ///
+    /// # Errors
+    /// The bytes are something else.
+    pub fn decode(bytes: &[u8]) -> Result<Self, codec::CodecError> {
+        codec::from_bytes(bytes)
+    }
+}
+
+impl User {
+    fn here(accel: &dyn Accelerator, state: &State) -> Self {
+        let fpu = (state.xmm, state.mxcsr, &state.x87);
+        Self {
+            regs: state.regs,
+            rip: state.rip,
+            rflags: state.rflags,
+            fpu: Digest::of_state(&fpu).unwrap_or_default(),
+            operands: operands(accel, state),
+            memory: memory(accel, state),
+        }
+    }
+
+    /// Whether `accel`, in user mode, is there.
+    #[must_use]
+    pub fn is_here(&self, accel: &dyn Accelerator) -> bool {
+        // What differs in most passes of a loop comes first.
+        if self.operands.iter().any(|&(addr, value)| word(accel, addr) != value) {
+            return false;
+        }
+        let state = accel.save();
+        state.rip == self.rip && state.regs == self.regs && {
+            let here = Self::here(accel, &state);
+            (here.fpu, here.operands, here.memory) == (self.fpu, self.operands.clone(), self.memory)
+        }
+    }
+}
+
+fn word(accel: &dyn Accelerator, addr: u64) -> u64 {
+    let mut bytes = [0; 8];
+    accel.peek_range(addr, &mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// What the next instructions use: addresses, ascending, and what is there.
+fn operands(accel: &dyn Accelerator, state: &State) -> Vec<(u64, u64)> {
+    let mut code = [0; CODE];
+    let len = accel.peek_range(state.rip, &mut code);
+    let mut found = Vec::new();
+    let mut decoder = Decoder::with_ip(64, &code[..len], state.rip, DecoderOptions::NONE);
+    for _ in 0..AHEAD {
+        if !decoder.can_decode() {
+            break;
+        }
+        let instruction = decoder.decode();
+        let used = (0..instruction.op_count()).filter_map(|operand| address(&instruction, operand, state));
+        found.extend(used.map(|addr| (addr, word(accel, addr))));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// A digest of the pages that the stack pointer and the operands of the next instructions lie in.
+fn memory(accel: &dyn Accelerator, state: &State) -> Digest {
+    let mut pages = vec![state.regs[gpr::RSP] & !0xfff];
+    pages.extend(operands(accel, state).into_iter().map(|(addr, _)| addr & !0xfff));
+    pages.sort_unstable();
+    pages.dedup();
+    let mut all = Vec::with_capacity(pages.len() * 4096);
+    for page in pages {
+        let mut bytes = [0; 4096];
+        let len = accel.peek_range(page, &mut bytes);
+        all.extend_from_slice(&page.to_le_bytes());
+        all.extend_from_slice(&bytes[..len]);
+    }
+    Digest::of(&all)
+}
+
+/// The linear address of a memory operand, as the registers are now.
+fn address(instruction: &Instruction, operand: u32, state: &State) -> Option<u64> {
+    instruction.virtual_address(operand, 0, |register, _, _| {
+        let segment = |n: usize| Some(state.system.segs[n].base);
+        match register {
+            Register::ES | Register::CS | Register::SS | Register::DS => Some(0),
+            Register::FS => segment(rrvmm_tcg::x86::state::seg::FS),
+            Register::GS => segment(rrvmm_tcg::x86::state::seg::GS),
+            general if general.is_gpr() => {
+                let whole = state.regs[general.full_register().number() % 16];
+                Some(match general.size() {
+                    4 => whole & 0xffff_ffff,
+                    2 => whole & 0xffff,
+                    _ => whole,
+                })
+            }
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_survives_the_recording() {
+        let user = User { regs: [7; 16], rip: 1, rflags: 2, fpu: Digest::of(b"f"), operands: vec![(1, 2)], memory: Digest::of(b"m") };
+        for place in [Place::Kernel { since: 5 }, Place::User(Box::new(user))] {
+            let mark = Landmark { entries: 3, place };
+            assert_eq!(Landmark::decode(&mark.encode()).unwrap(), mark);
+        }
+        assert!(Landmark::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn operands_are_found_with_the_registers_there_are() {
+        // INC QWORD [RBX + RCX*8 + 0x10]; MOV EAX, FS:[0x28]; JMP -2.
+        let code = [0x48, 0xff, 0x44, 0xcb, 0x10, 0x64, 0x8b, 0x04, 0x25, 0x28, 0, 0, 0, 0xeb, 0xfe];
+        let mut cpu = rrvmm_tcg::x86::Cpu::new(rrvmm_tcg::phys::PhysMap::new(
+            vm_memory::GuestMemoryMmap::from_ranges(&[(vm_memory::GuestAddress(0), 4096)]).unwrap(),
+            Vec::new(),
+        ));
+        cpu.set_reg(gpr::RBX, 0x1000);
+        cpu.set_reg(gpr::RCX, 2);
+        let mut state = cpu.save();
+        state.system.segs[rrvmm_tcg::x86::state::seg::FS].base = 0x7000;
+        let mut decoder = Decoder::with_ip(64, &code, 0, DecoderOptions::NONE);
+        assert_eq!(address(&decoder.decode(), 0, &state), Some(0x1020));
+        assert_eq!(address(&decoder.decode(), 1, &state), Some(0x7028));
+    }
+}

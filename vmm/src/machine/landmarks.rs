@@ -1,0 +1,127 @@
+//! Going to a place that a landmark names, in a machine that counts.
+
+use super::{MachineError, PcMachine};
+use crate::landmark::{Landmark, Place, User};
+use rrvmm_replay::{EndReason, Position, Steppable as _, VirtualTime, timeline::Stop};
+use rrvmm_tcg::stops::Stops;
+
+/// Where [`PcMachine::go_to`] has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// The place.
+    There,
+    /// The end of the run, which may be the place.
+    Ended(EndReason),
+    /// Beyond it: this is not the run that the landmark is of.
+    Passed,
+}
+
+impl PcMachine {
+    /// Counts the crossings between kernel and user mode from now on, which is power-on.
+    pub fn follow_landmarks(&mut self) {
+        self.accel.count_rings(u64::MAX);
+    }
+
+    /// Goes to the place that `mark` names, and there to `time`.
+    ///
+    /// # Errors
+    /// The machine cannot go on.
+    pub fn go_to(&mut self, mark: &Landmark, time: VirtualTime) -> Result<Arrival, MachineError> {
+        let arrival = self.go_to_place(mark, time);
+        self.accel.count_rings(u64::MAX);
+        let arrival = arrival?;
+        if arrival == Arrival::There {
+            while self.now().time < time {
+                if !self.is_idle() {
+                    return Ok(Arrival::Passed);
+                }
+                self.sleep(time)?;
+            }
+        }
+        Ok(arrival)
+    }
+
+    fn go_to_place(&mut self, mark: &Landmark, time: VirtualTime) -> Result<Arrival, MachineError> {
+        self.accel.count_rings(mark.entries);
+        loop {
+            let rings = self.accel.rings();
+            let in_user_mode = self.accel.is_in_user_mode();
+            let target = match &mark.place {
+                _ if rings.entries > mark.entries => return Ok(Arrival::Passed),
+                Place::Kernel { since } if rings.entries == mark.entries && !in_user_mode => {
+                    let target = Position::from_count(rings.kernel_at + since);
+                    if self.position() > target {
+                        return Ok(Arrival::Passed);
+                    }
+                    target
+                }
+                Place::User(user) if rings.entries == mark.entries && in_user_mode => {
+                    return self.find(mark.entries, user);
+                }
+                Place::User(_) if rings.entries == mark.entries && mark.entries > 0 => {
+                    return Ok(Arrival::Passed);
+                }
+                Place::Kernel { .. } | Place::User(_) => Position::from_count(u64::MAX),
+            };
+            if self.position() == target {
+                return Ok(match self.ended {
+                    Some(reason) => Arrival::Ended(reason),
+                    None => Arrival::There,
+                });
+            }
+            match self.run_crossing(target)? {
+                Stop::Ended(reason) => return Ok(Arrival::Ended(reason)),
+                Stop::Idle if self.next_deadline().is_none() && self.position() < target => {
+                    return Ok(Arrival::Passed);
+                }
+                Stop::Idle if self.position() < target => {
+                    if self.now().time >= time {
+                        return Ok(Arrival::Passed);
+                    }
+                    self.sleep(time)?;
+                }
+                Stop::Idle | Stop::Reached | Stop::Paused | Stop::Hit(_) => {}
+            }
+        }
+    }
+
+    /// Lets the sleeping machine's time pass to its next timer, at most to `time`.
+    fn sleep(&mut self, time: VirtualTime) -> Result<(), MachineError> {
+        let until = self.next_deadline().map_or(time, |deadline| deadline.min(time));
+        self.idle_until(until)
+    }
+
+    /// Runs to `target` or the next crossing that is stopped at.
+    fn run_crossing(&mut self, target: Position) -> Result<Stop<rrvmm_tcg::stops::Hit>, MachineError> {
+        let before = self.accel.rings();
+        let user = self.accel.is_in_user_mode();
+        self.crossing = Some((before.entries, user, before.stop));
+        let stop = self.run_until(target);
+        self.crossing = None;
+        stop
+    }
+
+    /// Goes on to the first place in this stretch of user code that is as `user` says.
+    fn find(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
+        let place = rrvmm_tcg::stops::Place { addr: user.rip, regs: Box::new(user.regs) };
+        let stops = Stops { place: Some(place), ..Stops::default() };
+        self.set_stops(&stops);
+        let found = self.search(entries, user);
+        self.set_stops(&Stops::default());
+        found
+    }
+
+    fn search(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
+        loop {
+            if user.is_here(&*self.accel) {
+                return Ok(Arrival::There);
+            }
+            if let Stop::Ended(reason) = self.run_crossing(Position::from_count(u64::MAX))? {
+                return Ok(Arrival::Ended(reason));
+            }
+            if self.accel.rings().entries != entries || !self.accel.is_in_user_mode() {
+                return Ok(Arrival::Passed);
+            }
+        }
+    }
+}
