@@ -122,7 +122,7 @@ where
 
 struct Resolver<W: Write> {
     machine: PcMachine,
-    seam: Recorder<Input, W>,
+    seam: Recorder<Input, JournalWriter<W>>,
     mark: Option<Landmark>,
 }
 
