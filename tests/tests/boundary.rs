@@ -46,6 +46,8 @@ const UNSAFE: &[&str] = &[
     "tests/tests/host_sse/stub.rs",
     "tests/tests/host_x87.rs",
     "tests/tests/host_x87_images.rs",
+    "vmm/src/accel/kvm/kick.rs",
+    "vmm/src/accel/kvm/shell.rs",
     "vmm/src/host/net/tap.rs",
     "vmm/src/pmu/perf.rs",
     "vmm/src/pmu/rig.rs",

@@ -188,7 +188,14 @@ mod tests {
 
     #[test]
     fn it_survives_the_recording() {
-        let user = User { regs: [7; 16], rip: 1, rflags: 2, fpu: Digest::of(b"f"), operands: vec![(1, 2)], memory: Digest::of(b"m") };
+        let user = User {
+            regs: [7; 16],
+            rip: 1,
+            rflags: 2,
+            fpu: Digest::of(b"f"),
+            operands: vec![(1, 2)],
+            memory: Digest::of(b"m"),
+        };
         for place in [Place::Kernel { since: 5 }, Place::User(Box::new(user))] {
             let mark = Landmark { entries: 3, place };
             assert_eq!(Landmark::decode(&mark.encode()).unwrap(), mark);

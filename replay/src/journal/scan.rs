@@ -9,7 +9,8 @@ use super::chunk::{self, ChunkReader, Item};
 use super::entry::EndPayload;
 use super::frame::{self, FRAME, Frame, Framed, op};
 use super::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST, CHUNK_COUNT_LIMIT, Entry, JournalError, attachment,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST, CHUNK_COUNT_LIMIT, Entry,
+    JournalError, attachment,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};
@@ -327,9 +328,7 @@ fn body(channel: &str, payload: &[u8]) -> Result<Body, String> {
                 codec::from_bytes(payload).map_err(|error| error.to_string())?;
             Ok(Body::End { reason, digest })
         }
-        CHANNEL_LANDMARK => {
-            codec::from_bytes(payload).map(Body::Landmark).map_err(|error| error.to_string())
-        }
+        CHANNEL_LANDMARK => codec::from_bytes(payload).map(Body::Landmark).map_err(|error| error.to_string()),
         source => Ok(Body::Input { source: source.to_owned(), payload: payload.to_vec() }),
     }
 }

@@ -9,9 +9,9 @@ use serde::Serialize;
 use super::attachment::MEDIA_TYPE;
 use super::entry::{EndPayload, Message};
 use super::{
-    Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST,
-    CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING, METADATA_MANIFEST, METADATA_NAME,
-    METADATA_VERSION, Manifest, PROFILE,
+    Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_LANDMARK,
+    CHANNEL_MANIFEST, CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING, METADATA_MANIFEST,
+    METADATA_NAME, METADATA_VERSION, Manifest, PROFILE,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};

@@ -8,7 +8,8 @@ use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
 use crate::journal::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, EndPayload, Entry, JournalError, JournalWriter, Reads, Record, Scribe,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, EndPayload, Entry, JournalError, JournalWriter,
+    Reads, Record, Scribe,
 };
 use crate::time::{Position, Stamp};
 

@@ -2,8 +2,8 @@
 
 use super::{
     exception::Exception,
-    model::Model,
     mode::Mode,
+    model::Model,
     state::{Segment, State, System, bits, seg},
     x87::X87,
 };

@@ -17,7 +17,7 @@ fn to(machine: &mut PcMachine, position: u64) {
         match machine.run_until(position).unwrap() {
             Stop::Idle => machine.idle_until(machine.next_deadline().unwrap()).unwrap(),
             Stop::Ended(reason) => panic!("{reason}"),
-            Stop::Reached | Stop::Hit(_) => {}
+            Stop::Reached | Stop::Paused | Stop::Hit(_) => {}
         }
     }
 }
@@ -185,7 +185,7 @@ fn what_save_and_restore_cost_in_a_boot() {
                     Stop::Idle => m.idle_until(m.next_deadline().unwrap()).unwrap(),
                     Stop::Hit(_) => hits += 1,
                     Stop::Ended(reason) => panic!("{reason}"),
-                    Stop::Reached => {}
+                    Stop::Reached | Stop::Paused => {}
                 }
             }
             timed(&mut watched, start);

@@ -47,7 +47,7 @@ pub fn step(machine: &mut PcMachine) -> bool {
     let to = Position::from_count(machine.now().position.count() + 1);
     loop {
         match machine.run_until(to).unwrap() {
-            Stop::Reached => return true,
+            Stop::Reached | Stop::Paused => return true,
             Stop::Idle if machine.now().position >= to => return true,
             Stop::Idle if sleep(machine) => {}
             Stop::Idle | Stop::Ended(_) => return false,
@@ -61,7 +61,7 @@ fn run(machine: &mut PcMachine, target: Position, due: &mut Due<'_>, driven: &mu
     while machine.now().position < target && driven.end.is_none() {
         let next = target.min(due.next);
         match machine.run_until(next).unwrap() {
-            Stop::Reached => {}
+            Stop::Reached | Stop::Paused => {}
             Stop::Idle => {
                 if machine.now().position < next && !sleep(machine) {
                     return;

@@ -22,7 +22,7 @@ fn hits(machine: &mut PcMachine, target: u64) -> Option<Vec<Hit>> {
     let mut hits = Vec::new();
     while hits.len() < 100 {
         match machine.run_until(Position::from_count(target)).unwrap() {
-            Stop::Reached => return Some(hits),
+            Stop::Reached | Stop::Paused => return Some(hits),
             Stop::Hit(hit) => hits.push(hit),
             Stop::Idle => machine.idle_until(machine.next_deadline()?).unwrap(),
             Stop::Ended(_) => return None,

@@ -473,11 +473,11 @@ pub(super) enum Machine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Accel {
-    /// The best there is
+    /// The translator, on every host yet
     Auto,
     /// The translator
     Tcg,
-    /// The host's virtualisation
+    /// KVM for user code, the translator for the kernel
     Kvm,
 }
 

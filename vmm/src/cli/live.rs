@@ -131,14 +131,12 @@ fn saved(path: &Path) -> String {
 
 /// Builds the machine; what cannot be booted is named by its file.
 fn build(setup: &Setup, args: &MachineArgs, cpu: CpuChoice) -> anyhow::Result<PcMachine> {
-    setup.build(cpu).map_err(|error| {
-        match (&error, &args.kernel, &args.bios) {
-            (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
-                let what = format!("cannot start {}", path.display());
-                anyhow::Error::from(error).context(what)
-            }
-            _ => error.into(),
+    setup.build(cpu).map_err(|error| match (&error, &args.kernel, &args.bios) {
+        (BuildError::Load(_), Some(path), None) | (BuildError::Load(_), None, Some(path)) => {
+            let what = format!("cannot start {}", path.display());
+            anyhow::Error::from(error).context(what)
         }
+        _ => error.into(),
     })
 }
 

@@ -26,8 +26,8 @@ use crate::{
 use bus::BoardBus;
 use clock::{Clock, Measure};
 pub use describe::describe;
-pub use landmarks::Arrival;
 use digest::{MemoryDigest, OutputDigest};
+pub use landmarks::Arrival;
 use rrvmm_devices::{
     Input, Output, Pc, PcState,
     pc::{PamSegment, VideoWindows},

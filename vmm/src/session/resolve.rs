@@ -170,12 +170,9 @@ impl<W: Write> Resolver<W> {
         let arrival = self.machine.go_to(&mark, stamp.time).map_err(DriveError::Machine);
         match arrival.map_err(SessionError::from)? {
             Arrival::There | Arrival::Ended(_) if self.machine.now().time == stamp.time => Ok(()),
-            Arrival::There | Arrival::Ended(_) | Arrival::Passed => Err(ResolveError::NoPlace {
-                number,
-                place: self.place(),
-                stamp,
-                now: self.machine.now(),
-            }),
+            Arrival::There | Arrival::Ended(_) | Arrival::Passed => {
+                Err(ResolveError::NoPlace { number, place: self.place(), stamp, now: self.machine.now() })
+            }
         }
     }
 
@@ -188,6 +185,10 @@ impl<W: Write> Resolver<W> {
         if expected == actual {
             return Ok(());
         }
-        Err(ResolveError::State { number, place: self.place(), what: expected.differing(actual).iter().map(ToString::to_string).collect::<Vec<_>>().join(", ") })
+        Err(ResolveError::State {
+            number,
+            place: self.place(),
+            what: expected.differing(actual).iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        })
     }
 }

@@ -158,7 +158,11 @@ pub fn settled(cpu: &Cpu, addr: u64) -> Option<Settled> {
             let phys = (table & !within | addr & within & PAGE_FRAME) & cpu.core.phys.a20_mask;
             let nx = cpu.sys.efer & bits::EFER_NXE != 0 && any & NX != 0;
             let usable = all & (US | A) == US | A;
-            return usable.then_some(Settled { phys, writable: all & RW != 0 && e & D != 0, executable: !nx });
+            return usable.then_some(Settled {
+                phys,
+                writable: all & RW != 0 && e & D != 0,
+                executable: !nx,
+            });
         }
     }
     None

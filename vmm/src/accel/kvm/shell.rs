@@ -139,7 +139,7 @@ impl Shell {
 
     /// The root's entry that leads to the shell.
     pub(super) fn entry() -> u64 {
-        SHELL.start + OWN_TABLES | 0x63
+        (SHELL.start + OWN_TABLES) | 0x63
     }
 
     /// Makes KVM forget all it has read of the page tables.
@@ -184,8 +184,7 @@ impl Shell {
         let _ = m.write_slice(&(BASE + STACK_TOP).to_le_bytes(), GuestAddress(at(TSS + 4)));
         for handler in 0..=SYSCALL {
             // HLT; JMP back.
-            let _ =
-                m.write_slice(&[0xf4, 0xeb, 0xfd, 0x90], GuestAddress(at(HANDLERS + handler * HANDLER)));
+            let _ = m.write_slice(&[0xf4, 0xeb, 0xfd, 0x90], GuestAddress(at(HANDLERS + handler * HANDLER)));
         }
     }
 

@@ -201,10 +201,6 @@ impl Machine for Echo {
         None
     }
 
-    fn time_passed(&mut self, _busy: Duration) -> Option<Input> {
-        None
-    }
-
     fn describe_cpus(&self) -> String {
         format!("echo at {}", self.now)
     }
