@@ -81,6 +81,11 @@ pub trait Accelerator {
     /// Whether user code comes next.
     fn is_in_user_mode(&self) -> bool;
 
+    /// Why the CPU's state is not what the guest's instructions have made it any more, once: the run is over then.
+    fn take_loss(&mut self) -> Option<KvmError> {
+        None
+    }
+
     /// Whether the CPU executes nothing until an interrupt comes.
     fn is_halted(&self) -> bool;
 

@@ -14,12 +14,12 @@ use rrvmm_tcg::{
     },
 };
 
-/// Why a run came back.
+/// Why a run came back: here, none does.
+#[expect(dead_code, reason = "the same as where there is KVM")]
 pub(super) enum Stop {
     /// As the translator's run does.
     Engine(engine::Stop),
-    /// Never here.
-    #[expect(dead_code, reason = "the same as where there is KVM")]
+    /// User code has run long enough.
     Paused,
 }
 
@@ -38,6 +38,10 @@ impl UserMode {
         _: u64,
         _: bool,
     ) -> Stop {
+        match self.0 {}
+    }
+
+    pub(super) fn take_loss(&mut self) -> Option<KvmError> {
         match self.0 {}
     }
 

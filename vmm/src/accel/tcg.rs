@@ -1,7 +1,7 @@
 //! The translator as an accelerator.
 
 use super::{
-    AccelError, Accelerator, CpuChoice, Stop,
+    AccelError, Accelerator, CpuChoice, KvmError, Stop,
     kvm::{self, UserMode},
     stats,
 };
@@ -146,6 +146,10 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn count_rings(&mut self, stop: u64) {
         let rings = &mut self.engine.cpu.core.rings;
         (rings.counted, rings.stop) = (true, stop);
+    }
+
+    fn take_loss(&mut self) -> Option<KvmError> {
+        self.user_mode.as_mut().and_then(UserMode::take_loss)
     }
 
     fn is_in_user_mode(&self) -> bool {

@@ -19,7 +19,7 @@ pub use clock::NS_PER_INSTRUCTION;
 
 pub use crate::pages::{PAGES_IN_CHUNK, Page, Pages};
 use crate::{
-    accel::{Accelerator, Stop as CpuStop},
+    accel::{Accelerator, KvmError, Stop as CpuStop},
     disk::{DiskError, Disks},
     landmark::Landmark,
 };
@@ -79,6 +79,9 @@ pub enum MachineError {
     /// The digest's encoder refused.
     #[error("the machine's state cannot be encoded")]
     Encode(#[from] rrvmm_replay::codec::CodecError),
+    /// The CPU's state is lost.
+    #[error(transparent)]
+    Kvm(#[from] KvmError),
     /// A disk has not what the run needs.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -356,7 +359,7 @@ impl Steppable for PcMachine {
         let behind = matches!(&stop, Stop::Hit(hit) if Self::is_behind(hit));
         self.accel.see(!behind);
         self.check_disks()?;
-        Ok(stop)
+        self.accel.take_loss().map_or(Ok(stop), |loss| Err(loss.into()))
     }
 
     fn is_idle(&self) -> bool {

@@ -8,7 +8,8 @@ use rrvmm_replay::journal::{Body, Entry};
 use rrvmm_replay::seam::DigestSchedule;
 use rrvmm_replay::timeline::DriveError;
 use rrvmm_replay::{
-    Digest, JournalError, JournalReader, JournalWriter, Position, Recorder, Seam, Stamp, Steppable, codec,
+    Digest, EndReason, JournalError, JournalReader, JournalWriter, Position, Recorder, Seam, Stamp,
+    Steppable, codec,
 };
 
 use super::setup::{Setup, attachments};
@@ -146,6 +147,8 @@ impl<W: Write> Resolver<W> {
                 self.check(number, &expected, &actual)?;
                 self.seam.digest(self.machine.now(), &actual).map_err(SessionError::from)?;
             }
+            // The recorder had lost the machine's state. What goes before stays, cut off here.
+            Body::End { reason: EndReason::EngineFault, .. } => {}
             Body::End { reason, digest } => {
                 self.arrive(number, stamp)?;
                 if reason.is_the_guests() {

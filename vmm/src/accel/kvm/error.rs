@@ -40,6 +40,11 @@ pub enum KvmError {
     /// The vCPU left user code in a way that is not known.
     #[error("KVM left user code with {0}")]
     Exit(String),
+    /// What user code had come to is not known any more.
+    #[error(
+        "KVM failed in the middle of user code ({0}); the recording is good up to here; take --accel tcg"
+    )]
+    Lost(String),
     /// This host runs no x86 code.
     #[error("KVM runs x86 guests on x86-64 Linux hosts only; take --accel tcg")]
     Host86,

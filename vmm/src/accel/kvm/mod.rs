@@ -127,9 +127,12 @@ impl UserMode {
                 }
                 Ok(None) if took < SHORT => self.trial = (self.trial * 2).min(TRIALS.1),
                 Ok(None) => self.trial = (self.trial / 2).max(TRIALS.0),
+                Err(failure @ KvmError::Lost(_)) => {
+                    self.failure = Some(failure);
+                    return Stop::Paused;
+                }
                 Err(failure) => {
-                    // What was there when it was entered is there still: a failure leaves the CPU's state alone.
-                    eprintln!("rrvmm: {failure}; the translator goes on alone");
+                    crate::tell!("rrvmm: {failure}; the translator goes on alone");
                     self.failure = Some(failure);
                 }
             }
@@ -234,6 +237,11 @@ impl UserMode {
             }
         }
         self.tables.root().ok_or_else(|| KvmError::Exit("no room for tables".to_owned()))
+    }
+
+    /// Why the CPU's state is not what it should be any more.
+    pub(super) fn take_loss(&mut self) -> Option<KvmError> {
+        self.failure.take_if(|failure| matches!(failure, KvmError::Lost(_)))
     }
 
     /// What `--stats` says of it.

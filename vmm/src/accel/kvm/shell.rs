@@ -76,6 +76,7 @@ enum Exit {
     Halt,
     Signal,
     Unable,
+    Failure(String),
 }
 
 /// The virtual machine.
@@ -285,44 +286,50 @@ impl Shell {
     }
 
     /// Runs user code until something happens, and gives its state to `cpu`.
+    ///
+    /// After an error `cpu` is where user code was, and the translator can go on from there, unless it is
+    /// [`KvmError::Lost`].
     pub(super) fn run(&mut self, cpu: &mut Cpu) -> Result<Left, KvmError> {
         loop {
             let exit = match self.vcpu.run() {
                 Ok(VcpuExit::Hlt) => Exit::Halt,
                 Ok(VcpuExit::Intr) => Exit::Signal,
-                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Exit::Signal,
                 Ok(VcpuExit::InternalError) => Exit::Unable,
-                Ok(other) => return Err(KvmError::Exit(format!("{other:?}"))),
-                Err(error) => return Err(KvmError::call("run the guest")(error)),
+                Ok(other) => Exit::Failure(format!("{other:?}")),
+                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Exit::Signal,
+                Err(error) => Exit::Failure(error.to_string()),
             };
-            let regs = self.vcpu.get_regs().map_err(KvmError::call("give registers"))?;
-            let sregs = self.vcpu.get_sregs().map_err(KvmError::call("give segments"))?;
-            let left = match exit {
+            let lost = |error: kvm_ioctls::Error| KvmError::Lost(error.to_string());
+            let regs = self.vcpu.get_regs().map_err(lost)?;
+            let sregs = self.vcpu.get_sregs().map_err(lost)?;
+            let in_shell = sregs.cs.selector & 3 != 3;
+            let left = match &exit {
                 Exit::Halt => match Self::handler(regs.rip)? {
                     // PVM goes to the handler and stays in ring 3, where it cannot be fetched.
                     Left::Vector(14) if self.frame_word(0) == SYSCALL_HANDLER => Left::SystemCall,
                     left => left,
                 },
-                Exit::Signal | Exit::Unable if sregs.cs.selector & 3 != 3 => {
-                    if let Exit::Unable = exit {
-                        return Err(KvmError::Exit("an instruction of the shell undone".to_owned()));
-                    }
-                    // The shell's HLT comes yet.
-                    continue;
-                }
+                // The shell's HLT comes yet.
+                Exit::Signal if in_shell => continue,
                 Exit::Signal => Left::Kicked,
-                Exit::Unable => Left::Unable,
+                Exit::Unable | Exit::Failure(_) if in_shell => {
+                    return Err(KvmError::Lost(format!("it stopped in the shell, at {:#x}", regs.rip)));
+                }
+                Exit::Unable | Exit::Failure(_) => Left::Unable,
             };
+            let xsave = self.vcpu.get_xsave().map_err(lost)?;
             self.sregs = sregs;
             let frame = self.frame(left, &regs)?;
             registers::from_kvm(cpu, &regs, &sregs, &frame);
-            let fpu = self.vcpu.get_xsave().map_err(KvmError::call("give FPU registers"))?;
-            let fpu = registers::Fpu::of_kvm(&fpu);
+            let fpu = registers::Fpu::of_kvm(&xsave);
             if self.fpu.as_ref() != Some(&fpu) {
                 fpu.put(cpu);
                 self.fpu = Some(fpu);
             }
-            return Ok(left);
+            return match exit {
+                Exit::Failure(what) => Err(KvmError::Exit(what)),
+                Exit::Halt | Exit::Signal | Exit::Unable => Ok(left),
+            };
         }
     }
 
@@ -336,7 +343,7 @@ impl Shell {
         match at / HANDLER {
             SYSCALL if at.is_multiple_of(HANDLER) => Ok(Left::SystemCall),
             vector @ 0..256 if at.is_multiple_of(HANDLER) => Ok(Left::Vector(vector as u8)),
-            _ => Err(KvmError::Exit(format!("a halt at {rip:#x}"))),
+            _ => Err(KvmError::Lost(format!("a halt at {rip:#x}"))),
         }
     }
 
@@ -353,7 +360,7 @@ impl Shell {
             }
             Left::Vector(vector) => {
                 if regs.rsp != FRAME && regs.rsp != FRAME - 8 {
-                    return Err(KvmError::Exit(format!("vector {vector} with its stack at {:#x}", regs.rsp)));
+                    return Err(KvmError::Lost(format!("vector {vector} with its stack at {:#x}", regs.rsp)));
                 }
                 let word = |n| self.frame_word(n);
                 Ok(registers::Frame { rip: word(0), rflags: word(2), rsp: word(3) })
