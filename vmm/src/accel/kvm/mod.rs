@@ -57,6 +57,7 @@ struct Stats {
     system_calls: u64,
     faults: u64,
     unable: u64,
+    kept: u64,
     maps: u64,
     renewals: u64,
     inside: Duration,
@@ -112,6 +113,10 @@ impl UserMode {
             }
             let same = before == (engine.cpu.core.rings.entries, view::USER);
             if !same || engine.cpu.core.mmu != view::USER || interrupt || !takes(&engine.cpu) {
+                continue;
+            }
+            if !self.tables.may_run(&mut engine.cpu) {
+                self.stats.kept += 1;
                 continue;
             }
             let begun = Instant::now();
@@ -254,6 +259,7 @@ impl UserMode {
             ("system calls from them", s.system_calls.to_string()),
             ("faults from them", s.faults.to_string()),
             ("instructions KVM could not do", s.unable.to_string()),
+            ("times user code was kept from KVM", s.kept.to_string()),
             ("pages mapped for them", s.maps.to_string()),
             ("page tables made for them", s.renewals.to_string()),
         ]

@@ -98,6 +98,14 @@ impl Tables {
         Ok(())
     }
 
+    /// Whether the page that the next instruction lies in may be executed, as far as is known without a walk.
+    pub(super) fn may_run(&mut self, cpu: &mut Cpu) -> bool {
+        let Some(settled) = paging::settled(cpu, cpu.core.pc) else { return true };
+        let phys = &mut cpu.core.phys;
+        let ram = phys.page_for_read(settled.phys).and_then(|page| page.ram);
+        ram.is_none_or(|ram| self.may_execute(phys, ram))
+    }
+
     /// Whether the page of RAM may be executed. It is marked as code, so that a write to it is noticed.
     fn may_execute(&mut self, phys: &mut PhysMap, ram: usize) -> bool {
         if let Some(&verdict) = self.verdicts.get(&ram)
