@@ -95,13 +95,14 @@ impl Landmark {
 impl User {
     fn here(accel: &dyn Accelerator, state: &State) -> Self {
         let fpu = (state.xmm, state.mxcsr, &state.x87);
+        let operands = operands(accel, state);
         Self {
             regs: state.regs,
             rip: state.rip,
             rflags: state.rflags,
             fpu: Digest::of_state(&fpu).unwrap_or_default(),
-            operands: operands(accel, state),
-            memory: memory(accel, state),
+            memory: memory(accel, state, &operands),
+            operands,
         }
     }
 
@@ -146,9 +147,9 @@ fn operands(accel: &dyn Accelerator, state: &State) -> Vec<(u64, u64)> {
 }
 
 /// A digest of the pages that the stack pointer and the operands of the next instructions lie in.
-fn memory(accel: &dyn Accelerator, state: &State) -> Digest {
+fn memory(accel: &dyn Accelerator, state: &State, operands: &[(u64, u64)]) -> Digest {
     let mut pages = vec![state.regs[gpr::RSP] & !0xfff];
-    pages.extend(operands(accel, state).into_iter().map(|(addr, _)| addr & !0xfff));
+    pages.extend(operands.iter().map(|(addr, _)| addr & !0xfff));
     pages.sort_unstable();
     pages.dedup();
     let mut all = Vec::with_capacity(pages.len() * 4096);

@@ -38,14 +38,8 @@ impl<R: Read + Seek> JournalReader<R> {
     /// # Errors
     /// When the file is not a recording, is of a later version, or has nothing that can be replayed.
     pub fn open(mut source: R) -> Result<Self, JournalError> {
-        let file_length = source.seek(SeekFrom::End(0)).map_err(JournalError::Read)?;
-        check_magic(&mut source, file_length)?;
-        let header = beginning(&mut source, mcap::MAGIC.len() as u64, file_length, op::HEADER)?;
-        check_profile(&mut source, header)?;
-        let metadata = beginning(&mut source, header.end(), file_length, op::METADATA)?;
-        let (version, json) = read_manifest(&mut source, metadata)?;
-        let manifest: Manifest = serde_json::from_str(&json).map_err(JournalError::Manifest)?;
-        let scan = scan::scan(&mut source, metadata.end(), file_length, Digest::of(json.as_bytes()))?;
+        let Beginning { file_length, version, manifest, digest, end } = read_beginning(&mut source)?;
+        let scan = scan::scan(&mut source, end, file_length, digest)?;
         for info in &manifest.attachments {
             let present =
                 scan.attachments.iter().any(|span| span.name == info.name && span.length == info.length);
@@ -65,6 +59,14 @@ impl<R: Read + Seek> JournalReader<R> {
             next_chunk: 0,
             pending: VecDeque::new(),
         })
+    }
+
+    /// The manifest of a recording, which is in its beginning: nothing behind it is read or checked.
+    ///
+    /// # Errors
+    /// When the file is not a recording or is of a later version.
+    pub fn manifest_of(source: &mut R) -> Result<Manifest, JournalError> {
+        Ok(read_beginning(source)?.manifest)
     }
 
     /// The format version it was written in.
@@ -169,6 +171,28 @@ impl<R: Read + Seek> JournalReader<R> {
     fn source(&self) -> MutexGuard<'_, R> {
         self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a recording has before its attachments and events.
+struct Beginning {
+    file_length: u64,
+    version: u32,
+    manifest: Manifest,
+    /// Of the manifest's bytes.
+    digest: Digest,
+    /// Where the rest begins.
+    end: u64,
+}
+
+fn read_beginning(source: &mut (impl Read + Seek)) -> Result<Beginning, JournalError> {
+    let file_length = source.seek(SeekFrom::End(0)).map_err(JournalError::Read)?;
+    check_magic(source, file_length)?;
+    let header = beginning(source, mcap::MAGIC.len() as u64, file_length, op::HEADER)?;
+    check_profile(source, header)?;
+    let metadata = beginning(source, header.end(), file_length, op::METADATA)?;
+    let (version, json) = read_manifest(source, metadata)?;
+    let manifest = serde_json::from_str(&json).map_err(JournalError::Manifest)?;
+    Ok(Beginning { file_length, version, manifest, digest: Digest::of(json.as_bytes()), end: metadata.end() })
 }
 
 fn attachment_error(name: &str, what: &str) -> JournalError {

@@ -9,6 +9,8 @@ mod stats;
 mod tcg;
 
 pub use kvm::KvmError;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub use kvm::NEEDED as KVM_NEEDED;
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
 use rrvmm_replay::Position;
@@ -38,6 +40,9 @@ pub enum Stop {
     /// An observer waits for what is here: [`Accelerator::breakpoint`] and [`Accelerator::take_access`] say what.
     Hit,
 }
+
+/// Name of what runs a guest whose user code KVM runs.
+pub const KVM: &str = "kvm";
 
 /// What runs a guest, and which CPU it sees.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The translator as an accelerator.
 
 use super::{
-    AccelError, Accelerator, CpuChoice, KvmError, Stop,
+    AccelError, Accelerator, CpuChoice, KVM, KvmError, Stop,
     kvm::{self, UserMode},
     stats,
 };
@@ -67,7 +67,7 @@ fn accelerator<B: Backend<Cpu> + 'static>(
     kvm: bool,
 ) -> Result<Box<dyn Accelerator>, AccelError> {
     let user_mode = kvm.then(|| UserMode::new(&cpu)).transpose()?;
-    let name = if kvm { "kvm" } else { name };
+    let name = if kvm { KVM } else { name };
     let mut accelerator = TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode };
     if kvm {
         accelerator.count_rings(u64::MAX);

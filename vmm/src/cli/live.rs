@@ -4,7 +4,7 @@ use super::args::{MachineArgs, PaceArg, RecordArgs, ReplayArgs, RunArgs, check_o
 use super::disks::OpenDisks;
 use super::output::grouped;
 use super::values::Every;
-use super::{boot, display, open_journal, report, tell_trouble, virtio};
+use super::{boot, display, open_file, report, tell_trouble, virtio};
 use anyhow::Context;
 use rrvmm::accel::CpuChoice;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
@@ -19,7 +19,7 @@ use rrvmm::machine::{BuildError, Onlooker, PcMachine};
 use rrvmm::monitor::{self, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
 use rrvmm_devices::{PcConfig, pc::DisplayConfig};
-use rrvmm_replay::{Position, Steppable as _, timeline::Shelf};
+use rrvmm_replay::{JournalReader, Position, Steppable as _, timeline::Shelf};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
@@ -118,7 +118,7 @@ impl NewRecording {
 /// What can be done with a recording that could not be finished.
 fn saved(path: &Path) -> String {
     // Not a pipe or device, which would not give back what was written, or keep us waiting.
-    match path.is_file().then(|| open_journal(path)) {
+    match path.is_file().then(|| anyhow::Ok(JournalReader::open(open_file(path)?)?)) {
         Some(Ok(journal)) => format!(
             "what was saved of it can be replayed, up to instruction {}",
             grouped(journal.summary().last.position.count())

@@ -40,21 +40,13 @@ use x86::{capabilities, kind, open};
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod x86 {
     use super::{Finding, NO_KVM, Root};
+    use crate::accel::KVM_NEEDED;
     use kvm_bindings::*;
     use kvm_ioctls::Kvm;
 
     /// `KVM_GET_API_VERSION` of every Linux since 2.6.22 (`Documentation/virt/kvm/api.rst`, 4.1).
     const API_VERSION: i32 = 12;
 
-    /// What user code under KVM cannot do without.
-    const NEEDED: [(u32, &str); 6] = [
-        (KVM_CAP_USER_MEMORY, "USER_MEMORY"),
-        (KVM_CAP_EXT_CPUID, "EXT_CPUID"),
-        (KVM_CAP_VCPU_EVENTS, "VCPU_EVENTS"),
-        (KVM_CAP_XSAVE, "XSAVE"),
-        (KVM_CAP_XCRS, "XCRS"),
-        (KVM_CAP_DEBUGREGS, "DEBUGREGS"),
-    ];
     /// What is of use.
     const USEFUL: [(u32, &str); 5] = [
         (KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT"),
@@ -108,7 +100,7 @@ mod x86 {
             let names = all.iter().filter(|(number, _)| check(*number) <= 0).map(|(_, name)| *name);
             names.collect::<Vec<_>>().join(", ")
         };
-        let (needed, useful) = (without(&NEEDED), without(&USEFUL));
+        let (needed, useful) = (without(&KVM_NEEDED), without(&USEFUL));
         match (needed.is_empty(), useful.is_empty()) {
             (false, _) => Finding::missing(key, what, format!("without {needed}"))
                 .follows(NO_KVM)

@@ -93,9 +93,7 @@ impl PcMachine {
 
     /// Runs to `target` or the next crossing that is stopped at.
     fn run_crossing(&mut self, target: Position) -> Result<Stop<rrvmm_tcg::stops::Hit>, MachineError> {
-        let before = self.accel.rings();
-        let user = self.accel.is_in_user_mode();
-        self.crossing = Some((before.entries, user, before.stop));
+        self.crossing = Some((self.accel.rings().entries, self.accel.is_in_user_mode()));
         let stop = self.run_until(target);
         self.crossing = None;
         stop

@@ -64,9 +64,8 @@ pub struct PcMachine {
     /// What the accelerator was last told of the chipset's windows; derived, not state.
     windows: Option<([PamSegment; 13], VideoWindows)>,
     firmware_len: usize,
-    /// The entries into user mode, whether user code came next, and from which entry on crossings count, when a run began
-    /// that ends at one.
-    crossing: Option<(u64, bool, u64)>,
+    /// The entries into user mode, and whether user code came next, when a run began that ends at a crossing.
+    crossing: Option<(u64, bool)>,
     /// Up to when the machine has been told of the host's time.
     told: VirtualTime,
     /// Whether positions are not counted, and landmarks say where it is.
@@ -222,9 +221,9 @@ impl PcMachine {
 
     /// Whether the CPU has come from user code to the kernel or back in a run that ends at that.
     fn has_crossed(&self) -> bool {
-        self.crossing.is_some_and(|(entries, user, from)| {
-            let now = self.accel.rings().entries;
-            now >= from && (now, self.accel.is_in_user_mode()) != (entries, user)
+        self.crossing.is_some_and(|before| {
+            let rings = self.accel.rings();
+            rings.entries >= rings.stop && (rings.entries, self.accel.is_in_user_mode()) != before
         })
     }
 

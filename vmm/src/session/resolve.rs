@@ -8,13 +8,13 @@ use rrvmm_replay::journal::{Body, Entry};
 use rrvmm_replay::seam::DigestSchedule;
 use rrvmm_replay::timeline::DriveError;
 use rrvmm_replay::{
-    Digest, EndReason, JournalError, JournalReader, JournalWriter, Position, Recorder, Seam, Stamp,
+    Digest, EndReason, JournalError, JournalReader, JournalWriter, Manifest, Position, Recorder, Seam, Stamp,
     Steppable, codec,
 };
 
 use super::setup::{Setup, attachments};
 use super::{Machine, SessionError};
-use crate::accel::{CpuChoice, TcgEngine};
+use crate::accel::{self, CpuChoice, TcgEngine};
 use crate::disk::Disks;
 use crate::host::image::Image;
 use crate::landmark::Landmark;
@@ -64,9 +64,9 @@ impl From<JournalError> for ResolveError {
     }
 }
 
-/// Whether positions in this recording are still to be counted.
-pub fn is_unresolved<R: Read + Seek>(journal: &JournalReader<R>) -> bool {
-    journal.summary().landmarks > 0
+/// Whether positions in a recording with this manifest are still to be counted.
+pub fn is_unresolved(manifest: &Manifest) -> bool {
+    manifest.engine == accel::KVM && manifest.config.get(RESOLVED).is_none()
 }
 
 /// Whether `resolved` is what [`resolve`] has made of `raw`.

@@ -182,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn the_model_for_hosts_hides_what_hosts_do_otherwise() {
+        let mut c = cpu();
+        let bus = TestBus::default();
+        let v1 = [1, 7].map(|l| leaf(&c, &bus, l, 0));
+        c.model = Model::KvmV1;
+        c.sys.cr4 |= bits::CR4_OSXSAVE;
+        let [one, seven] = [1, 7].map(|l| leaf(&c, &bus, l, 0));
+        assert_eq!((one[2], one[3]), (v1[0][2] & !(1 << 24 | 1 << 26), v1[0][3] & !(1 << 4)));
+        assert_eq!(seven[1], v1[1][1] & !(1 << 1));
+        for l in [0xd, 0x15, 0x16, 0x8000_0007] {
+            assert_eq!(leaf(&c, &bus, l, 0), [0; 4], "leaf {l:#x}");
+        }
+    }
+
+    #[test]
     fn what_the_cpu_is_doing_shows() {
         let mut c = cpu();
         let bus = TestBus::default();

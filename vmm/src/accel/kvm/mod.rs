@@ -13,7 +13,9 @@ mod tables;
 mod telltale;
 
 pub use error::KvmError;
+pub use shell::NEEDED;
 
+use crate::host::Stopwatch;
 use kick::Kick;
 use rrvmm_tcg::{
     Bus,
@@ -27,7 +29,7 @@ use rrvmm_tcg::{
     },
 };
 use shell::{Left, Shell, takes};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tables::{Full, Tables};
 
 /// Host time after which a stretch of user code is interrupted, for devices and for the host to be looked at.
@@ -119,7 +121,7 @@ impl UserMode {
                 self.stats.kept += 1;
                 continue;
             }
-            let begun = Instant::now();
+            let begun = Stopwatch::start();
             self.kick.arm(STRETCH);
             let ran = self.stretch(engine, bus, begun);
             self.kick.disarm();
@@ -149,9 +151,11 @@ impl UserMode {
         &mut self,
         engine: &mut Engine<B>,
         bus: &mut dyn Bus,
-        begun: Instant,
+        begun: Stopwatch,
     ) -> Result<Option<Stop>, KvmError> {
-        self.shell.set_cpuid(leaves(&engine.cpu, bus))?;
+        if !self.shell.is_ready() {
+            self.shell.set_cpuid(leaves(&engine.cpu, bus))?;
+        }
         let entries = engine.cpu.core.rings.entries;
         loop {
             let root = self.prepare(&mut engine.cpu)?;

@@ -8,10 +8,10 @@
 
 use super::{KvmError, registers, tables::put};
 use kvm_bindings::{
-    CpuId, KVM_MAX_CPUID_ENTRIES, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
-    kvm_userspace_memory_region,
+    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_USER_MEMORY, KVM_CAP_XSAVE, Msrs,
+    kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
 };
-use kvm_ioctls::{Cap, Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use rrvmm_tcg::{
     phys::PhysMap,
     x86::{
@@ -58,6 +58,14 @@ const DATA: u16 = 0xf08;
 const TASK: u16 = 0xf10;
 const GDT_LIMIT: u16 = 0xf1f;
 
+/// Capabilities without which nothing runs: number and name.
+pub const NEEDED: [(u32, &str); 4] = [
+    (KVM_CAP_USER_MEMORY, "USER_MEMORY"),
+    (KVM_CAP_EXT_CPUID, "EXT_CPUID"),
+    (KVM_CAP_XSAVE, "XSAVE"),
+    (KVM_CAP_DESTROY_MEMORY_REGION_WORKS, "DESTROY_MEMORY_REGION_WORKS"),
+];
+
 /// Why user code was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
@@ -91,8 +99,8 @@ pub(super) struct Shell {
     fpu: Option<registers::Fpu>,
     /// The descriptors that user code sees.
     gdt: Vec<u8>,
-    /// What CPUID was last answered with.
-    leaves: Vec<[u32; 6]>,
+    /// Whether CPUID's answers are set.
+    is_ready: bool,
 }
 
 impl Shell {
@@ -127,7 +135,7 @@ impl Shell {
             sregs,
             fpu: None,
             gdt: Vec::new(),
-            leaves: Vec::new(),
+            is_ready: false,
         };
         shell.furnish();
         Ok(shell)
@@ -189,16 +197,16 @@ impl Shell {
         }
     }
 
-    /// Answers CPUID as the translator does. KVM lets it be set before the first run only.
+    /// Whether CPUID's answers are set. KVM lets that be done before the first run only.
+    pub(super) fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Answers CPUID as the translator does.
     pub(super) fn set_cpuid(&mut self, leaves: Vec<(u32, u32, Leaf)>) -> Result<(), KvmError> {
-        let flat: Vec<[u32; 6]> =
-            leaves.iter().map(|(leaf, sub, r)| [*leaf, *sub, r[0], r[1], r[2], r[3]]).collect();
-        if !self.leaves.is_empty() {
-            return Ok(());
-        }
-        let entries: Vec<_> = flat
-            .iter()
-            .map(|&[function, index, eax, ebx, ecx, edx]| kvm_cpuid_entry2 {
+        let entries: Vec<_> = leaves
+            .into_iter()
+            .map(|(function, index, [eax, ebx, ecx, edx])| kvm_cpuid_entry2 {
                 function,
                 index,
                 // KVM_CPUID_FLAG_SIGNIFCANT_INDEX
@@ -211,11 +219,10 @@ impl Shell {
             })
             .collect();
         let lacks = |_| KvmError::Lacks("room for the guest's CPUID leaves");
-        debug_assert!(entries.len() <= KVM_MAX_CPUID_ENTRIES);
         let cpuid = CpuId::from_entries(&entries).map_err(lacks)?;
         self.vcpu.set_cpuid2(&cpuid).map_err(KvmError::call("take CPUID's answers"))?;
         self.set_msrs()?;
-        self.leaves = flat;
+        self.is_ready = true;
         Ok(())
     }
 
@@ -384,13 +391,8 @@ fn open() -> Result<Kvm, KvmError> {
     if kvm.get_api_version() != 12 {
         return Err(KvmError::Version(kvm.get_api_version()));
     }
-    for (cap, name) in [
-        (Cap::UserMemory, "KVM_CAP_USER_MEMORY"),
-        (Cap::Xsave, "KVM_CAP_XSAVE"),
-        (Cap::ExtCpuid, "KVM_CAP_EXT_CPUID"),
-        (Cap::DestroyMemoryRegionWorks, "KVM_CAP_DESTROY_MEMORY_REGION_WORKS"),
-    ] {
-        if !kvm.check_extension(cap) {
+    for (cap, name) in NEEDED {
+        if kvm.check_extension_raw(cap.into()) <= 0 {
             return Err(KvmError::Lacks(name));
         }
     }
