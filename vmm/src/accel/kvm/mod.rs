@@ -119,6 +119,7 @@ impl UserMode {
             }
             if !self.tables.may_run(&mut engine.cpu) {
                 self.stats.kept += 1;
+                self.wait_longer();
                 continue;
             }
             let begun = Stopwatch::start();
@@ -132,7 +133,7 @@ impl UserMode {
                     self.trial = (self.trial / 2).max(TRIALS.0);
                     return stop;
                 }
-                Ok(None) if took < SHORT => self.trial = (self.trial * 2).min(TRIALS.1),
+                Ok(None) if took < SHORT => self.wait_longer(),
                 Ok(None) => self.trial = (self.trial / 2).max(TRIALS.0),
                 Err(failure @ KvmError::Lost(_)) => {
                     self.failure = Some(failure);
@@ -144,6 +145,11 @@ impl UserMode {
                 }
             }
         }
+    }
+
+    /// Going to KVM did not pay, or could not be: the translator runs more of user code before that is tried again.
+    fn wait_longer(&mut self) {
+        self.trial = (self.trial * 2).min(TRIALS.1);
     }
 
     /// User code in one piece, until it is kicked or has left. The CPU is in user mode.
