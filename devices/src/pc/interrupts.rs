@@ -164,13 +164,13 @@ impl Pc {
         }
     }
 
-    /// An ISA interrupt's line is up when its device or a PCI link routed to it says so. The I/O APIC sees the device only:
-    /// the links have inputs of their own there.
+    /// An ISA interrupt's line is up when its device or a PCI link routed to it says so, at the 8259s and at the I/O APIC. The links have inputs
+    /// of their own there too, which our ACPI tables name; SeaBIOS's name the interrupts that it routes them to.
     fn drive_irq(&mut self, irq: u8) {
         let device = self.state.isa_lines >> irq & 1 != 0;
         let link = self.state.routed_lines >> irq & 1 != 0;
         self.state.pic.set_line(irq, device || link);
-        self.set_pin(pin_of(irq), device);
+        self.set_pin(pin_of(irq), device || link);
     }
 
     fn set_pin(&mut self, pin: u8, level: bool) {

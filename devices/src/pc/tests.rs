@@ -209,6 +209,20 @@ fn pci_interrupts_reach_the_ioapic_and_the_routed_isa_interrupt() {
     assert_eq!(pc.unclaimed(), Unclaimed::default());
 }
 
+/// The tables of a firmware may name the interrupt that a link is routed to, and not the link's own input.
+#[test]
+fn a_routed_pci_interrupt_reaches_the_ioapic_at_its_isa_input() {
+    let mut pc = board(false);
+    pc.state.pci.plug(3 << 3, probe());
+    with_apics(&mut pc, 11, 0x8050);
+    pc.port_write(at(0), 0xcf8, B4, 0x8000_1810);
+    pc.port_write(at(0), 0xcfc, B4, 0xfe00_0000);
+    pc.port_write(at(0), 0xcf8, B4, 0x8000_1804);
+    pc.port_write(at(0), 0xcfc, B2, 2);
+    pc.mmio_write(at(0), 0xfe00_0000, B4, 1);
+    assert_eq!(pc.acknowledge_interrupt(at(0)), Some(0x50));
+}
+
 #[test]
 fn outputs_that_end_the_run_ask_for_attention() {
     for (port, width, value, output) in [
