@@ -61,6 +61,27 @@ impl Flushed {
     }
 }
 
+/// Where user code has caused walks since somebody looked.
+#[derive(Clone, Debug, Default)]
+pub struct Walked(Vec<u64>);
+
+impl Walked {
+    /// What comes after these is not noted.
+    const MOST: usize = 256;
+
+    /// Notes the linear address `addr`.
+    pub fn note(&mut self, addr: u64) {
+        if self.0.len() < Self::MOST {
+            self.0.push(addr);
+        }
+    }
+
+    /// The addresses noted since the last call.
+    pub fn take(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.0)
+    }
+}
+
 /// What back ends touch directly. The order is that of declaration: machine code reaches the fields from the register file
 /// on, and the first ones by short displacements.
 #[repr(C)]
@@ -107,6 +128,8 @@ pub struct Core {
     pub rings: Rings,
     /// What the guest has flushed, for who keeps translations of its own.
     pub flushed: Flushed,
+    /// What user code has reached anew, for the same; noted while [`Rings::counted`].
+    pub walked: Walked,
 }
 
 /// A pair of contexts of the run loop, by number.
@@ -169,6 +192,7 @@ impl Core {
             observer: Observer::default(),
             rings: Rings::default(),
             flushed: Flushed::default(),
+            walked: Walked::default(),
         }
     }
 

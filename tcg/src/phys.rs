@@ -63,6 +63,8 @@ pub struct PhysMap {
     pub stale_code: Vec<usize>,
     /// How often written pages were taken: from then on, writes count anew.
     pub takes: u64,
+    /// How often a page began or ceased to hold translated code.
+    pub code_changes: u64,
 }
 
 /// Written since the last [`PhysMap::take_dirty`].
@@ -117,6 +119,7 @@ impl PhysMap {
             written: (0..first_page).collect(),
             stale_code: Vec::new(),
             takes: 0,
+            code_changes: 0,
         }
     }
 
@@ -332,11 +335,13 @@ impl PhysMap {
 
     /// Marks bytes of RAM page `page` as translated.
     pub fn mark_code(&mut self, page: usize, offset: usize, size: usize) {
+        self.code_changes += u64::from(self.code[page] == 0);
         self.code[page] |= granules(offset, size);
     }
 
     /// Forgets that RAM page `page` holds code.
     pub fn clear_code(&mut self, page: usize) {
+        self.code_changes += u64::from(self.code[page] != 0);
         self.code[page] = 0;
     }
 

@@ -202,6 +202,7 @@ impl Cpu {
         self.core.slow.fetch_walks += 1;
         let t = paging::walk(self, view, addr, Access::Execute)?;
         let phys = t.phys & self.core.phys.a20_mask;
+        self.note_walk(view, addr);
         self.core.itlb.fill(slot, addr, phys, t.page_size, t.global);
         Ok(phys)
     }
@@ -231,12 +232,19 @@ impl Cpu {
         self.core.slow.data_walks += 1;
         let t = paging::walk(self, view, addr, access)?;
         let phys = t.phys & self.core.phys.a20_mask;
+        self.note_walk(view, addr);
         self.core.tlb.note_access(addr & PAGE_MASK, phys & PAGE_MASK);
         self.fill(view, addr, phys, access == Access::Write, &t);
         if access == Access::Write {
             self.core.tlb.note_write(view, addr);
         }
         Ok(phys)
+    }
+
+    fn note_walk(&mut self, view: usize, addr: u64) {
+        if self.core.rings.counted && view == view::USER {
+            self.core.walked.note(addr);
+        }
     }
 
     fn fill(&mut self, view: usize, addr: u64, phys: u64, writable: bool, t: &paging::Translation) {

@@ -38,6 +38,8 @@ const STRETCH: Duration = Duration::from_millis(4);
 const SHORT: Duration = Duration::from_micros(150);
 /// Fewest and most instructions of user code in one piece that the translator runs before KVM does.
 const TRIALS: (u64, u64) = (2_000, 256_000);
+/// Pages mapped at a fault.
+const AROUND: u64 = 16;
 /// Page tables whose pages are remembered.
 const MOST_SPACES: usize = 16;
 /// Most pages mapped again in new tables.
@@ -117,7 +119,7 @@ impl UserMode {
             if !same || engine.cpu.core.mmu != view::USER || interrupt || !takes(&engine.cpu) {
                 continue;
             }
-            if !self.tables.may_run(&mut engine.cpu) {
+            if !self.tables.may_run(self.shell.memory(), &mut engine.cpu) {
                 self.stats.kept += 1;
                 self.wait_longer();
                 continue;
@@ -206,24 +208,43 @@ impl UserMode {
         }
     }
 
+    /// Maps the page of `addr`, where user code has faulted, and those behind it, which it may reach next. Whether there
+    /// is more in the first than before.
     fn map(&mut self, cpu: &mut Cpu, addr: u64) -> Result<bool, KvmError> {
-        let more = self.tables.map(self.shell.memory(), cpu, addr);
-        if let Err(Full) = more {
-            self.renew(cpu)?;
+        let mut more = false;
+        for page in 0..AROUND {
+            match self.tables.map(self.shell.memory(), cpu, addr.saturating_add(page << 12)) {
+                Ok(mapped) => {
+                    self.stats.maps += u64::from(mapped);
+                    more |= page == 0 && mapped;
+                }
+                Err(Full) => {
+                    self.renew(cpu)?;
+                    return Ok(true);
+                }
+            }
         }
-        self.stats.maps += 1;
-        Ok(more.unwrap_or(true))
+        Ok(more)
     }
 
     /// Page tables for the state of `cpu`: those there are, unless something in them is not so any more.
     fn prepare(&mut self, cpu: &mut Cpu) -> Result<u64, KvmError> {
         let flushed = cpu.core.flushed.take(|addr| self.tables.has(addr));
+        let walked = cpu.core.walked.take();
         let phys = &cpu.core.phys;
         let same = self.space == cpu.sys.cr3 && self.takes == phys.takes;
-        match self.tables.root() {
-            Some(root) if same && !flushed && self.tables.hold(phys) => Ok(root),
-            _ => self.renew(cpu),
+        let root = match self.tables.root() {
+            Some(root) if same && !flushed && self.tables.hold(phys) => root,
+            _ => self.renew(cpu)?,
+        };
+        // What the translator has just reached is what user code goes on with.
+        for addr in walked {
+            match self.tables.map(self.shell.memory(), cpu, addr) {
+                Ok(mapped) => self.stats.maps += u64::from(mapped),
+                Err(Full) => return self.renew(cpu),
+            }
         }
+        Ok(root)
     }
 
     /// New tables, with the pages that user code of this address space had mapped before.

@@ -33,6 +33,8 @@ pub(super) struct Area {
 const SHELL: Area = Area { start: 0xfe_0000_0000, len: 0x1_0000 };
 /// Where page tables lie.
 pub(super) const TABLES: Area = Area { start: 0xfe_1000_0000, len: 32 << 20 };
+/// Where patched copies of code lie.
+pub(super) const PATCHES: Area = Area { start: 0xfe_2000_0000, len: 4 << 20 };
 
 /// Linear address of the shell.
 const BASE: u64 = 0xffff_ff80_0000_0000;
@@ -108,7 +110,7 @@ impl Shell {
     pub(super) fn new(phys: &PhysMap) -> Result<Self, KvmError> {
         let kvm = open()?;
         let vm = kvm.create_vm().map_err(KvmError::call("make a virtual machine"))?;
-        let ranges = [&SHELL, &TABLES].map(|area| (GuestAddress(area.start), area.len as usize));
+        let ranges = [&SHELL, &TABLES, &PATCHES].map(|area| (GuestAddress(area.start), area.len as usize));
         let memory = GuestMemoryMmap::from_ranges(&ranges).map_err(KvmError::Host)?;
         let mut slot = 0;
         for (start, len, host) in phys.ram() {
@@ -121,7 +123,7 @@ impl Shell {
                 slot += 1;
             }
         }
-        for area in [&SHELL, &TABLES] {
+        for area in [&SHELL, &PATCHES, &TABLES] {
             set_slot(&vm, slot, area.start, area.len, host_of(&memory, area))?;
             slot += 1;
         }

@@ -5,12 +5,12 @@
 //! CPU does speculatively. KVM may keep what it has read of these tables. It never keeps that something is absent, so
 //! additions need no word to it; anything else begins new tables, in pages that it has not seen.
 //!
-//! No page is both written and executed here, and none is executed that has an instruction which tells what it runs on
-//! ([`super::telltale`]): its code is the translator's.
+//! No page is both written and executed here, and no instruction is which tells what it runs on ([`super::telltale`]): a
+//! page that has one is executed in a patched copy.
 
 use super::KvmError;
-use super::shell::TABLES;
-use super::telltale;
+use super::shell::{PATCHES, TABLES};
+use super::telltale::{self, Verdict};
 use rrvmm_tcg::{phys::PhysMap, x86::Cpu, x86::system::paging};
 use std::collections::BTreeMap;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -40,8 +40,23 @@ pub(super) struct Tables {
     /// Pages of tables used up.
     used: u64,
     mapped: BTreeMap<u64, Mapped>,
-    /// Whether a page of RAM may be executed, as long as it is marked as code.
-    verdicts: BTreeMap<usize, bool>,
+    /// How pages of RAM are executed, as long as they are marked as code.
+    codes: BTreeMap<usize, Code>,
+    /// Physical addresses of the patched copies of pages of RAM.
+    copies: BTreeMap<usize, u64>,
+    /// [`PhysMap::code_changes`] when everything that is mapped was last found right.
+    held: u64,
+}
+
+/// How a page of RAM is executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    /// As it is.
+    AsIs,
+    /// In the copy at this physical address.
+    Copy(u64),
+    /// Not here.
+    Never,
 }
 
 /// Nothing can be mapped any more until [`Tables::start_over`].
@@ -50,7 +65,15 @@ pub(super) struct Full;
 impl Tables {
     /// No tables yet. `surroundings` is the root's last entry.
     pub(super) fn new(surroundings: u64) -> Self {
-        Self { surroundings, root: None, used: 0, mapped: BTreeMap::new(), verdicts: BTreeMap::new() }
+        Self {
+            surroundings,
+            root: None,
+            used: 0,
+            mapped: BTreeMap::new(),
+            codes: BTreeMap::new(),
+            copies: BTreeMap::new(),
+            held: 0,
+        }
     }
 
     /// Physical address of the root.
@@ -65,12 +88,19 @@ impl Tables {
 
     /// Whether everything that is mapped may still be so: nothing is written that holds code, nothing executed that was
     /// written since it was looked at.
-    pub(super) fn hold(&self, phys: &PhysMap) -> bool {
-        self.mapped.values().all(|m| match (m.writable, m.executable) {
+    pub(super) fn hold(&mut self, phys: &PhysMap) -> bool {
+        if self.held == phys.code_changes {
+            return true;
+        }
+        let all = self.mapped.values().all(|m| match (m.writable, m.executable) {
             (true, _) => !phys.has_code(m.ram),
             (false, true) => phys.has_code(m.ram),
             (false, false) => true,
-        })
+        });
+        if all {
+            self.held = phys.code_changes;
+        }
+        all
     }
 
     /// The linear pages that are mapped, ascending.
@@ -99,24 +129,45 @@ impl Tables {
     }
 
     /// Whether the page that the next instruction lies in may be executed, as far as is known without a walk.
-    pub(super) fn may_run(&mut self, cpu: &mut Cpu) -> bool {
+    pub(super) fn may_run(&mut self, memory: &GuestMemoryMmap, cpu: &mut Cpu) -> bool {
         let Some(settled) = paging::settled(cpu, cpu.core.pc) else { return true };
         let phys = &mut cpu.core.phys;
         let ram = phys.page_for_read(settled.phys).and_then(|page| page.ram);
-        ram.is_none_or(|ram| self.may_execute(phys, ram))
+        ram.is_none_or(|ram| self.code(memory, phys, ram) != Code::Never)
     }
 
-    /// Whether the page of RAM may be executed. It is marked as code, so that a write to it is noticed.
-    fn may_execute(&mut self, phys: &mut PhysMap, ram: usize) -> bool {
-        if let Some(&verdict) = self.verdicts.get(&ram)
+    /// How the page of RAM is executed. It is marked as code, so that a write to it is noticed.
+    fn code(&mut self, memory: &GuestMemoryMmap, phys: &mut PhysMap, ram: usize) -> Code {
+        if let Some(&code) = self.codes.get(&ram)
             && phys.has_code(ram)
         {
-            return verdict;
+            return code;
         }
-        let verdict = !telltale::is_in(phys.page_bytes(ram));
+        let code = match telltale::judge(phys.page_bytes(ram)) {
+            Verdict::Clean => Code::AsIs,
+            Verdict::Patch(at) => {
+                let copy = self.copy(ram);
+                if let Some(to) = copy {
+                    let mut bytes = *phys.page_bytes(ram);
+                    at.into_iter().for_each(|at| bytes[at] = telltale::UD2);
+                    let _ = memory.write_slice(&bytes, GuestAddress(to));
+                }
+                copy.map_or(Code::Never, Code::Copy)
+            }
+            Verdict::Keep => Code::Never,
+        };
         phys.mark_code(ram, 0, 4096);
-        self.verdicts.insert(ram, verdict);
-        verdict
+        self.codes.insert(ram, code);
+        code
+    }
+
+    /// Where the copy of a page of RAM goes, if there is room.
+    fn copy(&mut self, ram: usize) -> Option<u64> {
+        let next = PATCHES.start + self.copies.len() as u64 * 4096;
+        let known = self.copies.get(&ram).copied();
+        let at = known.or((next < PATCHES.start + PATCHES.len).then_some(next))?;
+        self.copies.insert(ram, at);
+        Some(at)
     }
 
     fn table(&mut self, memory: &GuestMemoryMmap) -> Result<u64, Full> {
@@ -142,12 +193,12 @@ impl Tables {
         let phys = &mut cpu.core.phys;
         let Some(ram) = phys.page_for_read(settled.phys).and_then(|p| p.ram) else { return Ok(false) };
         let same = phys.page_for_write(settled.phys).and_then(|p| p.ram) == Some(ram);
-        let executable = settled.executable && self.may_execute(phys, ram);
+        let code = if settled.executable { self.code(memory, phys, ram) } else { Code::Never };
         // Writes to translated code go the slow way, which discards it.
         let writable = settled.writable && same && !settled.executable && !phys.has_code(ram);
         let phys = &mut cpu.core.phys;
-        let new = Mapped { ram, writable, executable };
-        let to = phys.page_address(ram);
+        let new = Mapped { ram, writable, executable: code != Code::Never };
+        let to = if let Code::Copy(copy) = code { copy } else { phys.page_address(ram) };
         if to >> 40 != 0 || self.mapped.get(&page) == Some(&new) {
             return Ok(false);
         }
@@ -166,7 +217,7 @@ impl Tables {
                 next
             };
         }
-        let rights = if writable { WRITABLE } else { 0 } | if executable { 0 } else { NO_EXECUTE };
+        let rights = if new.writable { WRITABLE } else { 0 } | if new.executable { 0 } else { NO_EXECUTE };
         put(memory, table + (page >> 12 & 511) * 8, to | rights | PRESENT | USER | MARKED);
         self.mapped.insert(page, new);
         Ok(true)
