@@ -1,6 +1,7 @@
 //! The firmware configuration device that SeaBIOS asks about the machine (QEMU's "fw_cfg", docs/specs/fw_cfg.rst):
 //! a selector port and a data port, no DMA.
 
+use crate::acpi;
 use crate::pc::{HIGH_RAM_START, PcConfig};
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +27,10 @@ impl FwCfgItems {
     /// The items for the board built from `config`.
     #[must_use]
     pub fn new(config: &PcConfig) -> Self {
-        let files = [("etc/e820", e820(config))];
+        let mut files = vec![("etc/e820", e820(config))];
+        if config.firmware {
+            files.extend(acpi::files(config));
+        }
         let mut directory = (files.len() as u32).to_be_bytes().to_vec();
         let mut items = vec![
             (0x00, b"QEMU".to_vec()),
@@ -102,7 +106,7 @@ mod tests {
         let mut device = FwCfg::default();
         assert_eq!(read(&mut device, &items, 0, 5), b"QEMU\0");
         let directory = read(&mut device, &items, FILE_DIRECTORY, 68);
-        assert_eq!(&directory[..12], [0, 0, 0, 1, 0, 0, 0, 40, 0, 0x20, 0, 0]);
+        assert_eq!(&directory[..12], [0, 0, 0, 4, 0, 0, 0, 40, 0, 0x20, 0, 0]);
         assert_eq!(&directory[12..21], b"etc/e820\0");
         let map = read(&mut device, &items, FIRST_FILE, 40);
         assert_eq!(u64::from_le_bytes(map[8..16].try_into().unwrap()), 3 << 30);

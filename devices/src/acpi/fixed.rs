@@ -1,11 +1,14 @@
 //! Tables of fixed layout: FADT, MADT, HPET.
 
 use crate::acpi::{OEM_ID, OEM_REVISION, OEM_TABLE_ID, bytes};
+use crate::chips::pm::{ACPI_DISABLE, ACPI_ENABLE};
 use crate::pc::{HPET_BASE, IOAPIC_BASE, LAPIC_BASE, PM_BASE, PcConfig, RESET_PORT, SCI_IRQ};
 use acpi_tables::fadt::{FADTBuilder, Flags};
 use acpi_tables::gas::{AccessSize, AddressSpace, GAS};
 use acpi_tables::sdt::Sdt;
 
+/// The APM control port, which switches ACPI mode.
+const APM_CONTROL: u8 = 0xb2;
 /// What the reset register takes: a full reset.
 const RESET_VALUE: u8 = 0x06;
 /// The RTC's century byte in CMOS memory.
@@ -17,8 +20,9 @@ const NO_C2: u16 = 101;
 /// See [`NO_C2`].
 const NO_C3: u16 = 1001;
 
-/// The fixed ACPI description table (5.2.9). The machine is in ACPI mode from the start, so there is no SMI command port.
-pub(super) fn fadt(dsdt: u64, facs: u64) -> Vec<u8> {
+/// The fixed ACPI description table (5.2.9). Without firmware the machine is in ACPI mode from the start, so there is no SMI command
+/// port.
+pub(super) fn fadt(config: &PcConfig, dsdt: u64, facs: u64) -> Vec<u8> {
     let mut fadt = FADTBuilder::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION)
         .dsdt_32(dsdt as u32)
         .firmware_ctrl_32(facs as u32)
@@ -27,6 +31,10 @@ pub(super) fn fadt(dsdt: u64, facs: u64) -> Vec<u8> {
         .flag(Flags::SlpButton)
         .flag(Flags::FixRtc)
         .flag(Flags::ResetRegSup);
+    if config.firmware {
+        fadt.smi_cmd = u32::from(APM_CONTROL).into();
+        (fadt.acpi_enable, fadt.acpi_disable) = (ACPI_ENABLE, ACPI_DISABLE);
+    }
     fadt.sci_int = u16::from(SCI_IRQ).into();
     fadt.pm1a_evt_blk = u32::from(PM_BASE).into();
     fadt.pm1_evt_len = 4;

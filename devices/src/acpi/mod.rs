@@ -1,7 +1,10 @@
-//! ACPI tables of the `pc` board, for kernels that are started without firmware (ACPI 6.5).
+//! ACPI tables of the `pc` board (ACPI 6.5): for kernels that are started without firmware, and as files for a firmware.
 
 mod dsdt;
 mod fixed;
+mod loader;
+
+pub(crate) use loader::files;
 
 use crate::pc::PcConfig;
 use acpi_tables::Aml;
@@ -11,10 +14,12 @@ use acpi_tables::xsdt::XSDT;
 
 /// Where the RSDP is.
 pub const RSDP_ADDRESS: u64 = 0xe_0000;
-/// The FACS has to be aligned to 64 bytes.
-const FACS_ADDRESS: u64 = RSDP_ADDRESS + 0x40;
 /// Where the other tables begin.
-const FIRST_TABLE: u64 = RSDP_ADDRESS + 0x100;
+const TABLES_ADDRESS: u64 = RSDP_ADDRESS + TABLES_ALIGNMENT;
+/// The first of them is the FACS, which has to be aligned to 64 bytes.
+const TABLES_ALIGNMENT: u64 = 0x40;
+/// Bytes that the FACS is given.
+const FACS_ROOM: u64 = 0xc0;
 
 const OEM_ID: [u8; 6] = *b"RRVMM ";
 const OEM_TABLE_ID: [u8; 8] = *b"RRVMMPC ";
@@ -32,23 +37,41 @@ pub struct AcpiTables {
 /// The tables that describe the board built from `config`. They fit below 0xF0000.
 #[must_use]
 pub fn tables(config: &PcConfig) -> AcpiTables {
-    let mut blobs = vec![(FACS_ADDRESS, bytes(&FACS::new()))];
-    let mut next = FIRST_TABLE;
-    let mut place = |table: Vec<u8>| {
-        let address = next;
-        next = (next + table.len() as u64).next_multiple_of(16);
-        blobs.push((address, table));
-        address
-    };
-    let dsdt = place(dsdt::dsdt(config));
-    let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
-    for table in [fixed::fadt(dsdt, FACS_ADDRESS), fixed::madt(config), fixed::hpet()] {
-        xsdt.add_entry(place(table));
-    }
-    let xsdt = place(bytes(&xsdt));
-    blobs.push((RSDP_ADDRESS, bytes(&Rsdp::new(OEM_ID, xsdt))));
-    blobs.sort_by_key(|(address, _)| *address);
+    let Layout { xsdt, mut blobs, .. } = Layout::new(config, TABLES_ADDRESS);
+    blobs.insert(0, (RSDP_ADDRESS, bytes(&Rsdp::new(OEM_ID, xsdt))));
     AcpiTables { rsdp: RSDP_ADDRESS, blobs }
+}
+
+/// All tables but the RSDP, one behind the other.
+struct Layout {
+    /// Address of the FADT.
+    fadt: u64,
+    /// Address of the XSDT, the last.
+    xsdt: u64,
+    /// As in [`AcpiTables`], in the order of their addresses.
+    blobs: Vec<(u64, Vec<u8>)>,
+}
+
+impl Layout {
+    /// The tables from address `base` on, a multiple of [`TABLES_ALIGNMENT`].
+    fn new(config: &PcConfig, base: u64) -> Self {
+        let mut blobs = vec![(base, bytes(&FACS::new()))];
+        let mut next = base + FACS_ROOM;
+        let mut place = |table: Vec<u8>| {
+            let address = next;
+            next = (next + table.len() as u64).next_multiple_of(16);
+            blobs.push((address, table));
+            address
+        };
+        let dsdt = place(dsdt::dsdt(config));
+        let fadt = place(fixed::fadt(config, dsdt, base));
+        let mut xsdt = XSDT::new(OEM_ID, OEM_TABLE_ID, OEM_REVISION);
+        for table in [fadt, place(fixed::madt(config)), place(fixed::hpet())] {
+            xsdt.add_entry(table);
+        }
+        let xsdt = place(bytes(&xsdt));
+        Self { fadt, xsdt, blobs }
+    }
 }
 
 fn bytes(table: &dyn Aml) -> Vec<u8> {
