@@ -53,6 +53,14 @@ pub enum Input {
         /// Nanoseconds.
         ns: u64,
     },
+    /// The machine becomes another: what a replay that has lost its run goes on with.
+    State {
+        /// What it is, for people.
+        what: String,
+        /// A part of the state, as the machine encodes it.
+        #[serde(with = "rrvmm_replay::codec::bytes")]
+        part: Vec<u8>,
+    },
 }
 
 /// What a mouse, or a tablet, does. Recordings keep these: variants are only ever added at the end.
@@ -118,6 +126,7 @@ impl Input {
             Input::WallClock { .. } => "clock",
             Input::PowerButton => "power",
             Input::Time { .. } => "time",
+            Input::State { .. } => "state",
             Input::Frame { nic: 0, .. } => "net0",
             Input::Frame { nic: 1, .. } => "net1",
             Input::Frame { nic: 2, .. } => "net2",
@@ -143,6 +152,7 @@ impl Input {
             Input::WallClock { unix_seconds } => format!("wall clock is {unix_seconds} s after 1970 UTC"),
             Input::PowerButton => "power button pressed".to_owned(),
             Input::Time { ns } => format!("{ns} ns pass"),
+            Input::State { what, .. } => what.clone(),
             Input::Frame { nic, bytes } => format!("net{nic} receives a frame of {} bytes", bytes.len()),
             Input::Pointer(pointer) => match pointer {
                 Pointer::Move { dx, dy } => format!("pointer moved by {dx}, {dy}"),
@@ -166,7 +176,7 @@ impl Input {
 impl rrvmm_replay::Input for Input {
     const SOURCES: &'static [&'static str] = &[
         "serial0", "serial1", "serial", "keyboard", "clock", "power", "net0", "net1", "net2", "net3", "net",
-        "pointer", "console", "time",
+        "pointer", "console", "time", "state",
     ];
 
     fn source(&self) -> &'static str {

@@ -59,6 +59,9 @@ pub const CHANNEL_END: &str = "end";
 /// Channel of the landmarks, in a recording whose positions were not counted.
 pub const CHANNEL_LANDMARK: &str = "landmark";
 
+/// Channel of the machine's states, in such a recording.
+pub const CHANNEL_STATE: &str = "machine";
+
 /// Size at which a chunk is closed, in bytes before compression.
 pub const CHUNK_SIZE: u64 = 64 << 10;
 

@@ -131,6 +131,14 @@ pub trait Seam {
         Ok(())
     }
 
+    /// Keeps a part of the machine's state where a digest was just taken, from one that cannot count how far it has come.
+    ///
+    /// # Errors
+    /// The journal cannot be written.
+    fn state(&mut self, _now: Stamp, _part: Vec<u8>) -> Result<(), SeamError> {
+        Ok(())
+    }
+
     /// Takes an input from the host.
     ///
     /// # Errors

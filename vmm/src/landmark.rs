@@ -106,6 +106,13 @@ impl User {
         }
     }
 
+    /// Whether `accel`, in user mode, is where it has these general registers.
+    #[must_use]
+    pub fn has_registers(&self, accel: &dyn Accelerator) -> bool {
+        let state = accel.save();
+        state.rip == self.rip && state.regs == self.regs
+    }
+
     /// Whether `accel`, in user mode, is there.
     #[must_use]
     pub fn is_here(&self, accel: &dyn Accelerator) -> bool {

@@ -29,6 +29,9 @@ pub enum Body {
     Digest(MachineDigest),
     /// The machine was at this place, which its recorder had no count for; encoded by the program that assembles it.
     Landmark(Vec<u8>),
+    /// A part of the machine's state where the digest before it was taken, encoded likewise. A replay that has lost the run
+    /// can go on from there.
+    State(Vec<u8>),
     /// The run ended.
     End {
         /// Why.

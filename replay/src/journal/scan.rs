@@ -9,8 +9,8 @@ use super::chunk::{self, ChunkReader, Item};
 use super::entry::EndPayload;
 use super::frame::{self, FRAME, Frame, Framed, op};
 use super::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST, CHUNK_COUNT_LIMIT, Entry,
-    JournalError, attachment,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_MANIFEST, CHANNEL_STATE, CHUNK_COUNT_LIMIT,
+    Entry, JournalError, attachment,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};
@@ -54,6 +54,8 @@ pub struct Summary {
     pub inputs: u64,
     /// Landmarks: places in a run that was not counted.
     pub landmarks: u64,
+    /// Parts of the machine's states.
+    pub states: u64,
     /// Digests, the one at the end included.
     pub digests: u64,
     /// Moment of the last event: the end, if there is one.
@@ -303,6 +305,7 @@ impl Known {
         match &body {
             Body::Input { .. } => summary.inputs += 1,
             Body::Landmark(_) => summary.landmarks += 1,
+            Body::State(_) => summary.states += 1,
             Body::Digest(digest) => {
                 summary.digests += 1;
                 summary.digest = Some((stamp, *digest));
@@ -329,6 +332,7 @@ fn body(channel: &str, payload: &[u8]) -> Result<Body, String> {
             Ok(Body::End { reason, digest })
         }
         CHANNEL_LANDMARK => codec::from_bytes(payload).map(Body::Landmark).map_err(|error| error.to_string()),
+        CHANNEL_STATE => Ok(Body::State(payload.to_vec())),
         source => Ok(Body::Input { source: source.to_owned(), payload: payload.to_vec() }),
     }
 }

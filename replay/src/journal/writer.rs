@@ -10,8 +10,8 @@ use super::attachment::MEDIA_TYPE;
 use super::entry::{EndPayload, Message};
 use super::{
     Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_LANDMARK,
-    CHANNEL_MANIFEST, CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING, METADATA_MANIFEST,
-    METADATA_NAME, METADATA_VERSION, Manifest, PROFILE,
+    CHANNEL_MANIFEST, CHANNEL_STATE, CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING,
+    METADATA_MANIFEST, METADATA_NAME, METADATA_VERSION, Manifest, PROFILE,
 };
 use crate::codec;
 use crate::digest::{Digest, MachineDigest};
@@ -78,7 +78,7 @@ impl<W: Write> JournalWriter<W> {
     /// # Errors
     /// As [`input`](Self::input).
     pub fn event(&mut self, source: &str, at: Stamp, payload: &[u8]) -> Result<(), JournalError> {
-        if source == CHANNEL_LANDMARK {
+        if matches!(source, CHANNEL_LANDMARK | CHANNEL_STATE) {
             self.open_channel(source)?;
         }
         let mut bytes = codec::to_bytes(&at.position)?;

@@ -8,8 +8,8 @@ use crate::codec;
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
 use crate::journal::{
-    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, EndPayload, Entry, JournalError, JournalWriter,
-    Reads, Record, Scribe,
+    Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_STATE, EndPayload, Entry, JournalError,
+    JournalWriter, Reads, Record, Scribe,
 };
 use crate::time::{Position, Stamp};
 
@@ -111,6 +111,10 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
         })
     }
 
+    fn take_state(&mut self, at: Stamp, part: Vec<u8>) -> Result<(), JournalError> {
+        self.journal.take(Record::Event { source: CHANNEL_STATE, at, payload: part })
+    }
+
     fn write<P: Serialize>(
         &mut self,
         source: &'static str,
@@ -133,6 +137,7 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
             }
             Body::Digest(digest) => self.write(CHANNEL_DIGEST, event.stamp, digest)?,
             Body::Landmark(place) => self.write(CHANNEL_LANDMARK, event.stamp, place)?,
+            Body::State(part) => self.take_state(event.stamp, part.clone())?,
             Body::End { .. } => return Ok(()),
         }
         self.last = event.stamp;
@@ -181,6 +186,12 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
             self.place = place;
             self.events += 1;
         }
+        Ok(())
+    }
+
+    fn state(&mut self, now: Stamp, part: Vec<u8>) -> Result<(), SeamError> {
+        self.take_state(now, part)?;
+        self.events += 1;
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
             Body::End { reason, .. } if reason.is_the_guests() => {
                 Position::from_count(entry.stamp.position.count().saturating_add(1))
             }
-            Body::Input { .. } | Body::Landmark(_) | Body::Digest(_) | Body::End { .. } => {
+            Body::Input { .. } | Body::Landmark(_) | Body::State(_) | Body::Digest(_) | Body::End { .. } => {
                 entry.stamp.position
             }
         })
@@ -140,8 +140,8 @@ impl<I: Input, R: Read + Seek> Seam for Replayer<I, R> {
                 self.advance()?;
                 Ok(Due::Input(Admitted::new(input, now)))
             }
-            // For who counts, it says nothing new.
-            Body::Landmark(_) => {
+            // For who counts, they say nothing new.
+            Body::Landmark(_) | Body::State(_) => {
                 self.advance()?;
                 self.due(now)
             }
@@ -234,6 +234,7 @@ fn describe<I: Input>(entry: &Entry) -> String {
             Err(_) => format!("{source} (not readable)"),
         },
         Body::Landmark(_) => "landmark".to_owned(),
+        Body::State(_) => "a part of the state".to_owned(),
         Body::Digest(digest) => format!("digest {digest}"),
         Body::End { reason, .. } => format!("end: {reason}"),
     };

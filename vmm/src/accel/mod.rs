@@ -83,6 +83,9 @@ pub trait Accelerator {
     /// Counts crossings from now on. Runs end with [`Stop::Attention`] at each crossing from user entry number `stop` on.
     fn count_rings(&mut self, stop: u64);
 
+    /// Says what the crossings were when the CPU's state was as it is now.
+    fn set_rings(&mut self, rings: Rings);
+
     /// Whether user code comes next.
     fn is_in_user_mode(&self) -> bool;
 

@@ -148,6 +148,10 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
         (rings.counted, rings.stop) = (true, stop);
     }
 
+    fn set_rings(&mut self, rings: Rings) {
+        self.engine.cpu.core.rings = rings;
+    }
+
     fn take_loss(&mut self) -> Option<KvmError> {
         self.user_mode.as_mut().and_then(UserMode::take_loss)
     }

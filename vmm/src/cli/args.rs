@@ -79,6 +79,10 @@ pub(super) struct RecordArgs {
     /// none: no new ones
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = every)]
     pub checkpoint_every: Every,
+    /// Host time between two states of the machine that a recording under KVM keeps: a replay that loses the run goes on
+    /// from the next. none: it does not
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = every)]
+    pub state_every: Every,
     /// Keep only hashes of what is read of the disks: a replay then needs the images
     #[arg(long)]
     pub no_embed: bool,

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 /// Writes the frames of both directions to `to`.
 pub(super) fn export(args: &ExportArgs, to: &Path) -> anyhow::Result<ExitCode> {
     args.rerun.engine.check()?;
-    let mut recording = Recording::open(open_recording(&args.recording)?)
+    let mut recording = Recording::open(open_recording(&args.recording, &images(&args.rerun.disks)?)?)
         .with_context(|| format!("cannot use {}", args.recording.display()))?;
     let file = if args.force { File::create(to) } else { File::create_new(to) };
     let file =

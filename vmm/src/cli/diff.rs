@@ -56,8 +56,8 @@ fn open<M: Inspect<Input = Input>>(
     disks: &[Arc<Image>],
     wrap: impl FnOnce(PcMachine) -> M,
 ) -> anyhow::Result<(Run<M>, Position)> {
-    let mut recording =
-        Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
+    let mut recording = Recording::open(open_recording(path, disks)?)
+        .with_context(|| format!("cannot use {}", path.display()))?;
     let end = recording.summary().last.position;
     let machine = recording.machine(engine, disks)?;
     Ok((Timeline::with_policy(wrap(machine), recording.into_seam(), Policy::by_hand()), end))

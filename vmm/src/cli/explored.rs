@@ -166,7 +166,8 @@ pub(super) fn open(
     at: Option<Position>,
     every: Every,
 ) -> anyhow::Result<Explorer> {
-    let (source, again) = (Box::new(open_recording(path)?), Box::new(open_recording(path)?));
+    let source = || Ok::<_, anyhow::Error>(Box::new(open_recording(path, disks)?));
+    let (source, again) = (source()?, source()?);
     let mut explorer = Explorer::open_with(source, again, engine.tcg(), disks)
         .with_context(|| format!("cannot use {}", path.display()))?;
     explorer.use_checkpoints(directory_of(path), every.0);

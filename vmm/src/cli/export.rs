@@ -25,7 +25,7 @@ pub(super) fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
 fn asciicast(args: &ExportArgs, path: &Path) -> anyhow::Result<ExitCode> {
     args.rerun.engine.check()?;
     ensure!(args.console < 2, "--console {}: COM1 is 0, COM2 is 1", args.console);
-    let mut recording = Recording::open(open_recording(&args.recording)?)
+    let mut recording = Recording::open(open_recording(&args.recording, &images(&args.rerun.disks)?)?)
         .with_context(|| format!("cannot use {}", args.recording.display()))?;
     let cannot = || format!("cannot write {}", path.display());
     let file = if args.force { File::create(path) } else { File::create_new(path) };

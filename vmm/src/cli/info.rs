@@ -100,7 +100,16 @@ mod tests {
     fn summary() -> Summary {
         let last = Stamp::new(Position::from_count(1_234_567), VirtualTime::from_ns(2_000_000_001));
         let digest = Some((last, MachineDigest::default()));
-        Summary { inputs: 3, landmarks: 0, digests: 7, last, digest, end: Some(EndReason::Reset), cut: None }
+        Summary {
+            inputs: 3,
+            landmarks: 0,
+            states: 0,
+            digests: 7,
+            last,
+            digest,
+            end: Some(EndReason::Reset),
+            cut: None,
+        }
     }
 
     #[test]

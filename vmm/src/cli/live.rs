@@ -7,6 +7,7 @@ use super::values::Every;
 use super::{boot, display, open_file, report, tell_trouble, virtio};
 use anyhow::Context;
 use rrvmm::accel::CpuChoice;
+use rrvmm::accel::KVM;
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
 use rrvmm::host::vnc::VncServer;
@@ -32,8 +33,14 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
 
 pub(super) fn record(args: &RecordArgs) -> anyhow::Result<ExitCode> {
     check_output(&args.output, args.force)?;
-    let session = LiveSession::open(&args.machine, Some(!args.no_embed))?;
-    session.record(NewRecording::create(&args.output, args.force, args.checkpoint_every)?)
+    let mut session = LiveSession::open(&args.machine, Some(!args.no_embed))?;
+    // Where instructions are not counted, checkpoints would have the wrong positions.
+    let (mut checkpoints, mut states) = (args.checkpoint_every, Every(None));
+    if session.machine.engine() == KVM {
+        (checkpoints, states) = (Every(None), args.state_every);
+    }
+    session.options.states = states.0;
+    session.record(NewRecording::create(&args.output, args.force, checkpoints)?)
 }
 
 /// How consoles are opened.
@@ -69,7 +76,7 @@ pub(super) fn go_live(
     let pace = PaceChoice::from(args.pace).resolve();
     // Where the monitor was to stop is no end of the live run.
     let until = args.session.engine.until.filter(|until: &Position| *until > here);
-    let options = Options { until, timeout: args.timeout, pace };
+    let options = Options { until, timeout: args.timeout, pace, states: None };
     let start = Start::Midway(departure.past);
     let mut session = LiveSession {
         setup: departure.setup,
@@ -198,7 +205,7 @@ impl LiveSession {
             PaceArg::Auto if !networks.is_empty() => Pace::Host,
             pace => PaceChoice::from(pace).resolve(),
         };
-        let options = Options { until: args.engine.until, timeout: args.timeout, pace };
+        let options = Options { until: args.engine.until, timeout: args.timeout, pace, states: None };
         let wall_clock = wall_clock();
         Ok(Self {
             setup,

@@ -31,7 +31,7 @@ use anyhow::Context;
 use args::{Cli, Command};
 use clap::Parser;
 use rrvmm::checkpoints::{CheckpointError, Checkpoints, THREAD, directory_of};
-use rrvmm::host::restore_terminal;
+use rrvmm::host::{image::Image, restore_terminal};
 use rrvmm::session::Recording;
 use rrvmm::tell;
 use rrvmm_replay::JournalReader;
@@ -39,6 +39,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use values::Every;
 
 /// Runs the command and says how it went.
@@ -100,8 +101,8 @@ fn tell_trouble(trouble: Option<CheckpointError>) {
 
 /// The recording at `path` with the positions of its events: its own file, or the one beside its checkpoints that the first
 /// use of a recording made under KVM leaves.
-fn open_recording(path: &Path) -> anyhow::Result<BufReader<File>> {
-    exact::open(path)
+fn open_recording(path: &Path, images: &[Arc<Image>]) -> anyhow::Result<BufReader<File>> {
+    exact::open(path, images)
 }
 
 fn open_file(path: &Path) -> anyhow::Result<BufReader<File>> {
@@ -112,5 +113,5 @@ fn open_file(path: &Path) -> anyhow::Result<BufReader<File>> {
 }
 
 fn open_journal(path: &Path) -> anyhow::Result<JournalReader<BufReader<File>>> {
-    JournalReader::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))
+    JournalReader::open(open_recording(path, &[])?).with_context(|| format!("cannot use {}", path.display()))
 }

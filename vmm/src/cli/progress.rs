@@ -12,7 +12,8 @@ use std::time::Duration;
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 pub(super) struct Progress {
-    total: Position,
+    total: u64,
+    unit: &'static str,
     shown: Shown,
 }
 
@@ -25,12 +26,17 @@ enum Shown {
 impl Progress {
     /// Progress towards `total`; shown only if `wanted`, that is if the guest's console does not use the terminal.
     pub(super) fn towards(total: Position, wanted: bool) -> Self {
+        Self::through(total.count(), "instructions", wanted)
+    }
+
+    /// Progress through `total` pieces of what `unit` says.
+    pub(super) fn through(total: u64, unit: &'static str, wanted: bool) -> Self {
         let shown = if !wanted {
             Shown::Nothing
         } else if std::io::stderr().is_terminal() {
-            let bar = ProgressBar::with_draw_target(Some(total.count()), ProgressDrawTarget::stderr());
-            let style =
-                "{bar:40} {percent}% of {human_len} instructions, {human_pos} so far, {per_sec}, {eta} left";
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = "{bar:40} {percent}% of {human_len} {msg}, {human_pos} so far, {per_sec}, {eta} left";
+            bar.set_message(unit);
             if let Ok(style) = ProgressStyle::with_template(style) {
                 bar.set_style(style);
             }
@@ -38,17 +44,21 @@ impl Progress {
         } else {
             Shown::Lines { last: Stopwatch::start() }
         };
-        Self { total, shown }
+        Self { total, unit, shown }
     }
 
     /// The replay has come to `position`.
     pub(super) fn at(&mut self, position: Position) {
+        self.reach(position.count());
+    }
+
+    /// So many pieces are done.
+    pub(super) fn reach(&mut self, done: u64) {
         match &mut self.shown {
-            Shown::Bar(bar) => bar.set_position(position.count()),
+            Shown::Bar(bar) => bar.set_position(done),
             Shown::Lines { last } if last.elapsed() >= LINE_EVERY => {
                 *last = Stopwatch::start();
-                let (done, total) = (grouped(position.count()), grouped(self.total.count()));
-                tell!("rrvmm: {done} of {total} instructions");
+                tell!("rrvmm: {} of {} {}", grouped(done), grouped(self.total), self.unit);
             }
             Shown::Lines { .. } | Shown::Nothing => {}
         }

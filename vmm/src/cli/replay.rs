@@ -2,6 +2,7 @@
 
 use super::args::{ReplayArgs, ReplaySessionArgs, VerifyArgs, consoles};
 use super::disks::images;
+use super::exact;
 use super::progress::Progress;
 use super::verify::{in_stretches, tell_end};
 use super::{checkpoints_of, display, explored, open_recording, report, tell_trouble};
@@ -40,6 +41,7 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         let outcome = in_stretches(args)?;
         tell_end(&outcome, clock)?;
         writeln!(std::io::stdout(), "position {} digest {}", outcome.at.position, outcome.digest.combined())?;
+        exact::ensure_whole(&args.session.recording)?;
         return Ok(ExitCode::SUCCESS);
     }
     let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
@@ -50,6 +52,7 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     end.tell_stats(args.session.stats, &replayed.machine);
     let outcome = &replayed.outcome;
     writeln!(std::io::stdout(), "position {} digest {}", outcome.at.position, outcome.digest.combined())?;
+    exact::ensure_whole(&args.session.recording)?;
     Ok(match &outcome.finish {
         // However the guest ended: the replay was the recorded run.
         Finish::Ended(_) | Finish::Cut(_) => ExitCode::SUCCESS,
@@ -77,11 +80,12 @@ fn run_again(
     display: &DisplaySpec,
 ) -> anyhow::Result<Replayed> {
     args.check()?;
-    let recording = open_recording(&args.recording)?;
+    let images = images(&args.disks)?;
+    let recording = open_recording(&args.recording, &images)?;
     let mut recording =
         Recording::open(recording).with_context(|| format!("cannot use {}", args.recording.display()))?;
     let total = recording.summary().last.position;
-    let mut machine = recording.machine(args.engine.tcg(), &images(&args.disks)?)?;
+    let mut machine = recording.machine(args.engine.tcg(), &images)?;
     if args.stats {
         machine.measure();
     }

@@ -27,8 +27,8 @@ type Source = BufReader<File>;
 pub(super) fn in_stretches(args: &VerifyArgs) -> anyhow::Result<Outcome> {
     args.session.check()?;
     let path = &args.session.recording;
-    let recording =
-        Recording::open(open_recording(path)?).with_context(|| format!("cannot use {}", path.display()))?;
+    let recording = Recording::open(open_recording(path, &images(&args.session.disks)?)?)
+        .with_context(|| format!("cannot use {}", path.display()))?;
     let checkpoints = checkpoints_of(path, &recording, Every(None));
     let end = args.session.engine.until;
     let last = recording.summary().last.position;

@@ -103,6 +103,7 @@ impl PcMachine {
             crossing: None,
             told: VirtualTime::ZERO,
             marks: cpu.kvm,
+            kept: None,
         };
         let state = enter(machine.accel.save(), &entry);
         machine.accel.load(&state);

@@ -3,7 +3,8 @@
 use super::{MachineError, PcMachine};
 use crate::landmark::{Landmark, Place, User};
 use rrvmm_replay::{EndReason, Position, Steppable as _, VirtualTime, timeline::Stop};
-use rrvmm_tcg::stops::Stops;
+use rrvmm_tcg::{core::Rings, stops::Stops};
+use std::fmt;
 
 /// Where [`PcMachine::go_to`] has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +14,63 @@ pub enum Arrival {
     /// The end of the run, which may be the place.
     Ended(EndReason),
     /// Beyond it: this is not the run that the landmark is of.
-    Passed,
+    Passed(Missed),
+}
+
+/// How a place was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// The run came past it, or stopped before it, without anything like it.
+    Gone,
+    /// The guest was awake, or asleep, when it should not have been.
+    Sleep,
+    /// User code never had these registers there.
+    Registers,
+    /// User code had these registers there so many times, and never this memory.
+    Memory(u64),
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missed::Gone => f.write_str("the replay has nothing like it"),
+            Missed::Sleep => f.write_str("the guest slept at other times"),
+            Missed::Registers => f.write_str("user code never came there with these registers"),
+            Missed::Memory(1) => {
+                f.write_str("user code came there with these registers, but with other memory")
+            }
+            Missed::Memory(times) => {
+                write!(f, "user code came there {times} times with these registers, but with other memory")
+            }
+        }
+    }
 }
 
 impl PcMachine {
     /// Counts the crossings between kernel and user mode from now on, which is power-on.
     pub fn follow_landmarks(&mut self) {
         self.accel.count_rings(u64::MAX);
+    }
+
+    /// The crossings so far.
+    #[must_use]
+    pub fn crossings(&self) -> Rings {
+        self.accel.rings()
+    }
+
+    /// Says that the crossings were those of `then`, when the machine was as it is now.
+    pub fn set_crossings(&mut self, then: Rings) {
+        self.accel.set_rings(then);
+    }
+
+    /// Says that the machine, whose state was just taken from elsewhere, is at `mark`.
+    pub fn is_at(&mut self, mark: &Landmark) {
+        let since = match &mark.place {
+            Place::Kernel { since } => *since,
+            Place::User(_) => 0,
+        };
+        let kernel_at = self.position().count().wrapping_sub(since);
+        self.accel.set_rings(Rings { entries: mark.entries, kernel_at, ..self.accel.rings() });
     }
 
     /// Goes to the place that `mark` names, and there to `time`.
@@ -33,7 +84,7 @@ impl PcMachine {
         if arrival == Arrival::There {
             while self.now().time < time {
                 if !self.is_idle() {
-                    return Ok(Arrival::Passed);
+                    return Ok(Arrival::Passed(Missed::Sleep));
                 }
                 self.sleep(time)?;
             }
@@ -47,11 +98,11 @@ impl PcMachine {
             let rings = self.accel.rings();
             let in_user_mode = self.accel.is_in_user_mode();
             let target = match &mark.place {
-                _ if rings.entries > mark.entries => return Ok(Arrival::Passed),
+                _ if rings.entries > mark.entries => return Ok(Arrival::Passed(Missed::Gone)),
                 Place::Kernel { since } if rings.entries == mark.entries && !in_user_mode => {
-                    let target = Position::from_count(rings.kernel_at + since);
+                    let target = Position::from_count(rings.kernel_at.wrapping_add(*since));
                     if self.position() > target {
-                        return Ok(Arrival::Passed);
+                        return Ok(Arrival::Passed(Missed::Gone));
                     }
                     target
                 }
@@ -59,7 +110,7 @@ impl PcMachine {
                     return self.find(mark.entries, user);
                 }
                 Place::User(_) if rings.entries == mark.entries && mark.entries > 0 => {
-                    return Ok(Arrival::Passed);
+                    return Ok(Arrival::Passed(Missed::Gone));
                 }
                 Place::Kernel { .. } | Place::User(_) => Position::from_count(u64::MAX),
             };
@@ -72,11 +123,11 @@ impl PcMachine {
             match self.run_crossing(target)? {
                 Stop::Ended(reason) => return Ok(Arrival::Ended(reason)),
                 Stop::Idle if self.next_deadline().is_none() && self.position() < target => {
-                    return Ok(Arrival::Passed);
+                    return Ok(Arrival::Passed(Missed::Sleep));
                 }
                 Stop::Idle if self.position() < target => {
                     if self.now().time >= time {
-                        return Ok(Arrival::Passed);
+                        return Ok(Arrival::Passed(Missed::Sleep));
                     }
                     self.sleep(time)?;
                 }
@@ -110,15 +161,18 @@ impl PcMachine {
     }
 
     fn search(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
+        let mut alike = 0;
         loop {
             if user.is_here(&*self.accel) {
                 return Ok(Arrival::There);
             }
+            alike += u64::from(user.has_registers(&*self.accel));
             if let Stop::Ended(reason) = self.run_crossing(Position::from_count(u64::MAX))? {
                 return Ok(Arrival::Ended(reason));
             }
             if self.accel.rings().entries != entries || !self.accel.is_in_user_mode() {
-                return Ok(Arrival::Passed);
+                let missed = if alike == 0 { Missed::Registers } else { Missed::Memory(alike) };
+                return Ok(Arrival::Passed(missed));
             }
         }
     }

@@ -9,6 +9,7 @@ mod dma;
 mod inspect;
 mod landmarks;
 mod observe;
+mod parts;
 mod screen;
 mod session;
 mod snapshot;
@@ -27,7 +28,8 @@ use bus::BoardBus;
 use clock::{Clock, Measure};
 pub use describe::describe;
 use digest::{MemoryDigest, OutputDigest};
-pub use landmarks::Arrival;
+pub use landmarks::{Arrival, Missed};
+pub use parts::{Part, parts};
 use rrvmm_devices::{
     Input, Output, Pc, PcState,
     pc::{PamSegment, VideoWindows},
@@ -70,6 +72,8 @@ pub struct PcMachine {
     told: VirtualTime,
     /// Whether positions are not counted, and landmarks say where it is.
     marks: bool,
+    /// The state that was last given away in parts.
+    kept: Option<Snapshot>,
 }
 
 /// What can go wrong below the guest.
@@ -84,6 +88,9 @@ pub enum MachineError {
     /// A disk has not what the run needs.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// A state that a recording gives the machine is not one of its own.
+    #[error("{0}; the recording is damaged")]
+    State(String),
 }
 
 #[derive(Serialize)]
@@ -380,8 +387,17 @@ impl Steppable for PcMachine {
     }
 
     fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
-        if let Input::Time { ns } = *input.input() {
-            self.clock.jump(self.time().after(ns), self.position());
+        match input.input() {
+            Input::Time { ns } => self.clock.jump(self.time().after(*ns), self.position()),
+            // It was taken where nothing was due.
+            Input::State { part, .. } => return self.take_part(part),
+            Input::Serial { .. }
+            | Input::Key { .. }
+            | Input::WallClock { .. }
+            | Input::PowerButton
+            | Input::Frame { .. }
+            | Input::Pointer(_)
+            | Input::Console { .. } => {}
         }
         let now = self.time();
         self.board.admit(now, input);

@@ -1,6 +1,6 @@
 //! The machine as sessions run it.
 
-use super::{PcMachine, clock::Measure, describe};
+use super::{MachineError, PcMachine, clock::Measure, describe};
 use crate::session::{FullPorts, Machine};
 use rrvmm_devices::{Input, Output, input::Backlog};
 use rrvmm_replay::seam::FirstReads;
@@ -46,6 +46,10 @@ impl Machine for PcMachine {
         let ns = (busy.as_nanos() as u64).min(MOST_AT_ONCE).saturating_sub(now.since(told));
         self.told = now.after(ns);
         (ns > 0).then_some(Input::Time { ns })
+    }
+
+    fn state_parts(&mut self) -> Result<Vec<Vec<u8>>, MachineError> {
+        if self.marks { self.parts_since() } else { Ok(Vec::new()) }
     }
 
     fn describe_cpus(&self) -> String {

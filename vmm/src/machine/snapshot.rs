@@ -72,12 +72,12 @@ impl CoreState {
 /// The whole machine as plain data. Copies share what is big.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    core: Arc<CoreState>,
-    pages: Pages,
+    pub(super) core: Arc<CoreState>,
+    pub(super) pages: Pages,
     /// What the guest has written to its disks, by their numbers.
-    disks: Vec<Pages>,
+    pub(super) disks: Vec<Pages>,
     /// Only of use in the process that made them; without them the machine must be at a digest, which drops them.
-    translations: Option<Arc<Translations>>,
+    pub(super) translations: Option<Arc<Translations>>,
 }
 
 impl Snapshot {
@@ -134,18 +134,24 @@ impl PcMachine {
         }
     }
 
+    /// Everything but RAM and disks becomes as `core` says; what the CPU remembers of the page tables is forgotten. Nothing
+    /// happens if it is of another machine.
+    pub(super) fn become_core(&mut self, core: &CoreState) -> Result<(), ()> {
+        self.board.load(&core.board).map_err(|_| ())?;
+        self.clock.restore(core.clock);
+        (self.nmi, self.ended, self.output_digest) = (core.nmi, core.ended, core.output_digest);
+        // What this forgets is restored after it.
+        self.follow_chipset();
+        self.accel.load(&core.cpu);
+        Ok(())
+    }
+
     /// Puts the machine into a saved state; takes the time of what differs.
     pub(super) fn return_to(&mut self, state: &Snapshot) {
         self.memory.restore(&mut *self.accel, &state.pages);
         self.disks.restore(&state.disks);
-        let core = &state.core;
-        self.board.load(&core.board).expect("a snapshot of this very board fits it");
-        self.clock.restore(core.clock);
-        (self.nmi, self.ended, self.output_digest) = (core.nmi, core.ended, core.output_digest);
+        self.become_core(&state.core).expect("a snapshot of this very board fits it");
         self.outputs.clear();
-        // What this forgets is restored after it.
-        self.follow_chipset();
-        self.accel.load(&core.cpu);
         if let Some(translations) = &state.translations {
             self.accel.set_translations(translations);
         }

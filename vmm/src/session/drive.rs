@@ -55,6 +55,7 @@ where
         outputs: Vec::new(),
         last_poll: None,
         last_flush: Duration::ZERO,
+        last_state: Duration::ZERO,
         owed: Duration::ZERO,
     };
     let finish = session.run();
@@ -92,6 +93,7 @@ struct Session<'a, 'b, M: Steppable, S, H> {
     outputs: Vec<Output>,
     last_poll: Option<Duration>,
     last_flush: Duration,
+    last_state: Duration,
     /// What a paced machine has slept and the host has not.
     owed: Duration,
 }
@@ -159,6 +161,17 @@ where
         }
     }
 
+    /// Records the machine's state, for a replay that loses the run before.
+    fn record_state(&mut self) -> Result<(), SessionError> {
+        place(self.machine, self.seam)?;
+        self.at_arrival = false;
+        self.seam.digest(self.machine.now(), &self.machine.digest())?;
+        for part in self.machine.state_parts().map_err(DriveError::Machine)? {
+            self.seam.state(self.machine.now(), part)?;
+        }
+        Ok(())
+    }
+
     /// Takes what the host has; gives the reason if the session is to stop.
     fn look_at_host(&mut self) -> Result<Option<EndReason>, SessionError> {
         let now = self.host.elapsed();
@@ -180,6 +193,10 @@ where
                 self.seam.flush(self.machine.now())?;
             }
             self.last_flush = now;
+        }
+        if self.options.states.is_some_and(|every| now.saturating_sub(self.last_state) >= every) {
+            self.record_state()?;
+            self.last_state = self.host.elapsed();
         }
         loop {
             match self.host.poll(self.machine.full_ports())? {

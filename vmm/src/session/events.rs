@@ -34,6 +34,8 @@ pub enum Detail {
     Digest(Digest),
     /// A place in a run that was not counted.
     Landmark,
+    /// A part of the machine's state.
+    State,
     /// The run ended.
     End {
         /// Why.
@@ -56,6 +58,7 @@ impl TryFrom<Entry> for Event {
                 ("digest".to_owned(), digest.combined().to_string(), Detail::Digest(digest.combined()))
             }
             Body::Landmark(_) => ("landmark".to_owned(), "a place in the run".to_owned(), Detail::Landmark),
+            Body::State(_) => ("machine".to_owned(), "a part of its state".to_owned(), Detail::State),
             Body::End { reason, digest } => {
                 ("end".to_owned(), reason.to_string(), Detail::End { reason, digest: digest.combined() })
             }

@@ -115,7 +115,13 @@ where
             seam.embed(disks);
         }
         match start {
-            Start::PowerOn { wall_clock } => power_on(machine, &mut seam, wall_clock)?,
+            Start::PowerOn { wall_clock } => {
+                if options.states.is_some() {
+                    // Nothing has changed before that.
+                    machine.state_parts().map_err(DriveError::Machine)?;
+                }
+                power_on(machine, &mut seam, wall_clock)?;
+            }
             Start::Midway(past) => {
                 for event in past {
                     seam.take_over(&event?)?;

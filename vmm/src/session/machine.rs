@@ -39,6 +39,15 @@ pub trait Machine: Steppable<Input = Input> {
         None
     }
 
+    /// What of the state has changed since the last call, or power-on, in parts as [`Seam::state`](rrvmm_replay::Seam::state)
+    /// takes them: of a machine that has [landmarks](Steppable::landmark), at a digest.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
+    fn state_parts(&mut self) -> Result<Vec<Vec<u8>>, Self::Error> {
+        Ok(Vec::new())
+    }
+
     /// The vCPUs' registers, for people: what a triple fault leaves to look at. Several lines.
     fn describe_cpus(&self) -> String;
 }

@@ -36,7 +36,7 @@ pub use live::{Past, Start, record, record_from, run, run_from};
 pub use machine::{FullPorts, MOST_CONSOLE_PORTS, MOST_NICS, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_aided, replay_with, verify};
-pub use resolve::{ResolveError, is_of, is_unresolved, resolve};
+pub use resolve::{Gap, ResolveError, is_of, is_unresolved, resolve};
 pub use setup::{MachineConfig, Setup};
 pub use stretches::{BadStretch, Stretch, find_in_stretch, stretches, verify_stretches};
 
@@ -49,12 +49,14 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Whether a sleeping guest lets the host's time pass. A replay needs no pace.
     pub pace: Pace,
+    /// Host time between two states that a recording keeps of a machine which does not count its instructions.
+    pub states: Option<Duration>,
 }
 
 impl Default for Options {
     /// To the end, without a timeout, as fast as it goes.
     fn default() -> Self {
-        Self { until: None, timeout: None, pace: Pace::Free }
+        Self { until: None, timeout: None, pace: Pace::Free, states: None }
     }
 }
 

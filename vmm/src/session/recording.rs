@@ -96,6 +96,7 @@ fn wall_clock<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<i64, Ses
             | Input::Key { .. }
             | Input::PowerButton
             | Input::Time { .. }
+            | Input::State { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. },

@@ -198,6 +198,7 @@ impl Device for Console {
             | Input::WallClock { .. }
             | Input::PowerButton
             | Input::Time { .. }
+            | Input::State { .. }
             | Input::Frame { .. }
             | Input::Pointer(_) => false,
         }

@@ -148,6 +148,7 @@ impl Device for Net {
             | Input::WallClock { .. }
             | Input::PowerButton
             | Input::Time { .. }
+            | Input::State { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => false,
         }

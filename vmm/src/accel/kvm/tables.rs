@@ -149,7 +149,7 @@ impl Tables {
                 let copy = self.copy(ram);
                 if let Some(to) = copy {
                     let mut bytes = *phys.page_bytes(ram);
-                    at.into_iter().for_each(|at| bytes[at] = telltale::UD2);
+                    at.into_iter().for_each(|at| bytes[at] = telltale::UNDEFINED);
                     let _ = memory.write_slice(&bytes, GuestAddress(to));
                 }
                 copy.map_or(Code::Never, Code::Copy)

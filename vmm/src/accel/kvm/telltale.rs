@@ -1,4 +1,5 @@
-//! Instructions of ring 3 whose result is not in the guest's state: they tell which CPU it is, or what time, or chance.
+//! Instructions of ring 3 whose result is not a function of the guest's state alone: they tell which CPU it is, or what time,
+//! or chance, or round as the host does.
 //!
 //! A host makes some of them fault and some not (CPUID is answered by the host's CPU under PVM, RDTSC by most), so none
 //! reaches it: in a copy of the page, which KVM executes, each is an undefined instruction, and the translator does it. A
@@ -14,61 +15,74 @@ use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
 pub(super) enum Verdict {
     /// There is none in it.
     Clean,
-    /// There are some, and where is known: the bytes behind their 0F, which make UD2 of them when they are [`UD2`].
+    /// There are some, and where is known: the bytes that make them undefined when they are [`UNDEFINED`].
     Patch(Vec<usize>),
     /// There may be some.
     Keep,
 }
 
-/// The second byte of the opcode that is always undefined (SDM volume 2, UD).
-pub(super) const UD2: u8 = 0x0b;
+/// An opcode that 64-bit mode does not have (SDM volume 2, table A-2: PUSH ES).
+pub(super) const UNDEFINED: u8 = 0x06;
 
-/// Bytes before a pattern from which decoding begins, and in how many places: by the time it comes there, chains of
-/// instructions that began differently have nearly always met.
+/// Bytes before a pattern from which decoding begins, in how many places, and fewest bytes between these and the pattern: by
+/// the time it comes there, chains of instructions that began differently have nearly always met.
 const BEFORE: usize = 64;
 const CHAINS: usize = 16;
+const LEAST: usize = 16;
+/// Fewest chains that come there without an undefined instruction, which shows that a chain is none.
+const WITNESSES: usize = 3;
 
 /// Looks for them in `page`. Data among the code, or the end of another instruction, can look like one.
-pub(super) fn judge(page: &[u8; 4096]) -> Verdict {
+pub(super) fn judge(page: &[u8; PAGE]) -> Verdict {
+    let mut padded = [NOP; PAGE + 16];
+    padded[..PAGE].copy_from_slice(page);
     let mut patches = Vec::new();
-    for at in (0..page.len()).filter(|&at| page[at] == 0x0f) {
-        let looks = match &page[at + 1..] {
-            // It may go on in the next page.
-            [] | [0x01 | 0x03 | 0xc7] => true,
-            [opcode, more @ ..] => tells(*opcode, more.first().copied().unwrap_or(0)),
-        };
-        if looks {
-            match covering(page, at) {
-                Some(instruction) if !is_telltale(instruction.code()) => {}
-                Some(_) if at + 1 < page.len() => patches.push(at + 1),
-                Some(_) | None => return Verdict::Keep,
-            }
+    for at in (0..PAGE).filter(|&at| page[at] == 0x0f) {
+        if !looks(&page[at + 1..]) {
+            continue;
+        }
+        let Some(instruction) = covering(&padded, at) else { return Verdict::Keep };
+        let is_opcode = opcode_of(&padded, instruction.ip() as usize) == at;
+        // What goes on in the next page could be any.
+        if is_opcode && (instruction.next_ip() as usize > PAGE || is_telltale(instruction.code())) {
+            patches.push(at);
         }
     }
     if patches.is_empty() { Verdict::Clean } else { Verdict::Patch(patches) }
 }
 
-/// Whether `0F opcode modrm` is one. Those left out are never in programs, and the bytes often: 15 as a constant looks like
-/// SLDT.
-fn tells(opcode: u8, modrm: u8) -> bool {
-    match opcode {
-        // XGETBV, RDTSCP, RDPRU, SMSW.
-        0x01 => matches!(modrm, 0xd0 | 0xf9 | 0xfd | 0xe0..=0xe7),
-        // LSL between registers, by which getcpu() finds the processor.
-        0x03 => modrm >= 0xc0,
-        // RDTSC, CPUID.
-        0x31 | 0xa2 => true,
+const PAGE: usize = 4096;
+const NOP: u8 = 0x90;
+
+/// Whether what follows 0F makes, or may make, one of it.
+fn looks(rest: &[u8]) -> bool {
+    let register = |modrm: u8| modrm >> 3 & 7;
+    match rest {
+        [] | [0x00 | 0x01 | 0x03 | 0xc7] => true,
+        // SLDT, STR.
+        [0x00, modrm, ..] => register(*modrm) <= 1,
+        // SGDT, SIDT, SMSW; XGETBV, RDTSCP, RDPRU.
+        [0x01, modrm, ..] => {
+            *modrm < 0xc0 && register(*modrm) <= 1
+                || register(*modrm) == 4
+                || matches!(modrm, 0xd0 | 0xf9 | 0xfd)
+        }
+        // LSL, by which getcpu() finds the processor; RDTSC; CPUID.
+        [0x03 | 0x31 | 0xa2, ..] => true,
+        // RSQRTPS, RCPPS and their scalar forms; LZCNT, but not BSR.
+        [0x52 | 0x53 | 0xbd, ..] => true,
         // RDRAND, RDSEED, RDPID; CMPXCHG8B and CMPXCHG16B have memory operands.
-        0xc7 => modrm >= 0xf0,
+        [0xc7, modrm, ..] => *modrm >= 0xf0,
         _ => false,
     }
 }
 
 /// The instruction that byte `at` is of, if all chains of instructions that begin well before it agree on that.
-fn covering(page: &[u8; 4096], at: usize) -> Option<Instruction> {
-    let first = at.checked_sub(BEFORE)?;
-    let mut found = (first..first + CHAINS).map(|start| {
-        let mut decoder = Decoder::with_ip(64, &page[start..], start as u64, DecoderOptions::NONE);
+fn covering(code: &[u8], at: usize) -> Option<Instruction> {
+    let first = at.saturating_sub(BEFORE);
+    let chains = (first..first + CHAINS).filter(|start| start + LEAST <= at);
+    let mut witnesses = chains.filter_map(|start| {
+        let mut decoder = Decoder::with_ip(64, &code[start..], start as u64, DecoderOptions::NONE);
         loop {
             let instruction = decoder.decode();
             if instruction.is_invalid() || instruction.next_ip() > at as u64 {
@@ -76,19 +90,41 @@ fn covering(page: &[u8; 4096], at: usize) -> Option<Instruction> {
             }
         }
     });
-    let one = found.next()??;
-    found
-        .all(|other| other.is_some_and(|other| (other.ip(), other.len()) == (one.ip(), one.len())))
-        .then_some(one)
+    let one = witnesses.next()?;
+    let (mut count, mut agree) = (1, true);
+    for other in witnesses {
+        count += 1;
+        agree &= (other.ip(), other.len()) == (one.ip(), one.len());
+    }
+    (agree && count >= WITNESSES).then_some(one)
+}
+
+/// Where the opcode of the instruction at `at` begins, behind its prefixes.
+fn opcode_of(code: &[u8], at: usize) -> usize {
+    let is_prefix =
+        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f);
+    at + code[at..].iter().position(|&b| !is_prefix(b)).unwrap_or(0)
 }
 
 fn is_telltale(code: Code) -> bool {
     use Code::{Cpuid, Rdpid_r32, Rdpid_r64, Rdpru, Rdtsc, Rdtscp, Xgetbv};
     use Code::{Lsl_r16_rm16, Lsl_r32_r32m16, Lsl_r64_r64m16, Smsw_r32m16, Smsw_r64m16, Smsw_rm16};
+    use Code::{Lzcnt_r16_rm16, Lzcnt_r32_rm32, Lzcnt_r64_rm64};
+    use Code::{Rcpps_xmm_xmmm128, Rcpss_xmm_xmmm32, Rsqrtps_xmm_xmmm128, Rsqrtss_xmm_xmmm32};
     use Code::{Rdrand_r16, Rdrand_r32, Rdrand_r64, Rdseed_r16, Rdseed_r32, Rdseed_r64};
+    use Code::{
+        Sgdt_m1664, Sidt_m1664, Sldt_r32m16, Sldt_r64m16, Sldt_rm16, Str_r32m16, Str_r64m16, Str_rm16,
+    };
     matches!(
         code,
         Cpuid
+            | Rcpps_xmm_xmmm128
+            | Rcpss_xmm_xmmm32
+            | Rsqrtps_xmm_xmmm128
+            | Rsqrtss_xmm_xmmm32
+            | Lzcnt_r16_rm16
+            | Lzcnt_r32_rm32
+            | Lzcnt_r64_rm64
             | Rdtsc
             | Rdtscp
             | Rdpru
@@ -107,6 +143,14 @@ fn is_telltale(code: Code) -> bool {
             | Smsw_rm16
             | Smsw_r32m16
             | Smsw_r64m16
+            | Sgdt_m1664
+            | Sidt_m1664
+            | Sldt_rm16
+            | Sldt_r32m16
+            | Sldt_r64m16
+            | Str_rm16
+            | Str_r32m16
+            | Str_r64m16
     )
 }
 
@@ -121,7 +165,9 @@ mod tests {
         page
     }
 
-    const ALL: [&[u8]; 8] = [
+    const ALL: [&[u8]; 12] = [
+        &[0xf3, 0x0f, 0x52, 0xc1],
+        &[0xf3, 0x48, 0x0f, 0xbd, 0xc1],
         &[0x0f, 0xa2],
         &[0x0f, 0x31],
         &[0x0f, 0x01, 0xf9],
@@ -130,21 +176,38 @@ mod tests {
         &[0x0f, 0x03, 0xc1],
         &[0xf3, 0x0f, 0xc7, 0xf8],
         &[0x66, 0x0f, 0x01, 0xe0],
+        &[0x0f, 0x01, 0x0c, 0x24],
+        &[0x48, 0x0f, 0x00, 0xc0],
     ];
+
+    fn opcode(bytes: &[u8]) -> usize {
+        bytes.iter().position(|&b| b == 0x0f).expect("an opcode")
+    }
 
     #[test]
     fn they_are_found_wherever_they_lie() {
         for bytes in ALL {
-            let opcode = bytes.iter().position(|&b| b == 0x0f).expect("an opcode") + 1;
-            for at in [100, 1000, 4096 - bytes.len()] {
-                assert_eq!(judge(&page(at, bytes)), Verdict::Patch(vec![at + opcode]), "{bytes:x?} at {at}");
+            for at in [20, 100, 1000, 4096 - bytes.len()] {
+                let patch = Verdict::Patch(vec![at + opcode(bytes)]);
+                assert_eq!(judge(&page(at, bytes)), patch, "{bytes:x?} at {at}");
             }
-            for at in [0, 10, 60] {
+            for at in [0, 10] {
                 assert_eq!(judge(&page(at, bytes)), Verdict::Keep, "{bytes:x?} at {at}");
             }
         }
-        assert_eq!(judge(&page(4095, &[0x0f])), Verdict::Keep);
-        assert_eq!(judge(&page(4094, &[0x0f, 0xc7])), Verdict::Keep);
+    }
+
+    #[test]
+    fn what_goes_on_in_the_next_page_may_be_one() {
+        for bytes in ALL {
+            for len in opcode(bytes) + 1..bytes.len() {
+                let at = 4096 - len;
+                let patch = Verdict::Patch(vec![at + opcode(bytes)]);
+                assert_eq!(judge(&page(at, &bytes[..len])), patch, "{bytes:x?} at {at}");
+            }
+        }
+        // MOV EAX, imm32 with two bytes of it there.
+        assert_eq!(judge(&page(4093, &[0xb8, 0x00, 0x0f])), Verdict::Clean);
     }
 
     #[test]
@@ -152,22 +215,23 @@ mod tests {
         for bytes in ALL {
             let mut page = page(200, bytes);
             let Verdict::Patch(at) = judge(&page) else { panic!("{bytes:x?}") };
-            page[at[0]] = UD2;
+            page[at[0]] = UNDEFINED;
             let mut decoder = Decoder::with_ip(64, &page[200..], 0, DecoderOptions::NONE);
-            assert_eq!(decoder.decode().code(), Code::Ud2, "{bytes:x?}");
+            assert!(decoder.decode().is_invalid(), "{bytes:x?}");
         }
     }
 
     #[test]
     fn others_are_not() {
-        let others: [&[u8]; 9] = [
+        let others: [&[u8]; 10] = [
             &[0x0f, 0xb6, 0xc0],
             &[0xf0, 0x0f, 0xc7, 0x0e],
             &[0x0f, 0xae, 0xf0],
             &[0x0f, 0xae, 0x44, 0x24, 0x40],
             &[0x0f, 0x05],
+            &[0x0f, 0xbd, 0xc1],
             &[0xb8, 0x0f, 0, 0, 0],
-            &[0xa2, 0x31],
+            &[0xa2, 0x31, 0, 0, 0, 0, 0, 0, 0],
             // Constants and displacements that look like CPUID and RDTSC.
             &[0x48, 0xb8, 0x0f, 0xa2, 0, 0, 0, 0, 0, 0],
             &[0x8b, 0x80, 0x0f, 0x31, 0, 0],

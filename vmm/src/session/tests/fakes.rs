@@ -147,6 +147,7 @@ impl Steppable for Echo {
             Input::Key { .. }
             | Input::PowerButton
             | Input::Time { .. }
+            | Input::State { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => {}

@@ -11,7 +11,7 @@ use rrvmm_replay::{EndReason, JournalError, JournalReader, Position};
 use super::*;
 use fakes::{Echo, Played, Script, setup};
 
-const PACED: Options = Options { until: None, timeout: None, pace: Pace::Host };
+const PACED: Options = Options { until: None, timeout: None, pace: Pace::Host, states: None };
 
 /// Records a run of the echo machine.
 fn recorded(script: &mut Script, options: &Options) -> (Outcome, Vec<u8>, Echo) {
