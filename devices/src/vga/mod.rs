@@ -5,6 +5,7 @@
 //! [`VideoMemory`] when a frame is drawn.
 
 mod dac;
+mod edid;
 mod font;
 mod frame;
 mod linear;
@@ -135,9 +136,11 @@ impl Vga {
         self.vbe.write_port(port, value);
     }
 
-    /// The registers as BAR 2 shows them: VGA ports from 0x3C0 on at 0x400, VBE registers at 0x500, two bytes each.
+    /// The registers as BAR 2 shows them: the monitor's EDID at 0, VGA ports from 0x3C0 on at 0x400, VBE registers at 0x500, two bytes
+    /// each.
     pub(crate) fn read_mmio(&mut self, now: VirtualTime, offset: u64, bytes: u64) -> u64 {
         match (offset, bytes) {
+            (0..=0x3ff, _) => edid::read(offset, bytes),
             (0x400..=0x41f, _) => {
                 let port = 0x3c0 + (offset - 0x400) as u16;
                 let byte = |vga: &mut Self, n: u16| u64::from(vga.read_if_claimed(now, port + n));

@@ -2,7 +2,7 @@
 
 use super::shell::{Console, LIMIT, Running, monitor, position};
 use anyhow::{Context as _, Result, ensure};
-use rrvmm_tests::guests::{self, Kernel, MemtestBits, initrd};
+use rrvmm_tests::guests::{self, Kernel, MemtestBits, initrd, workload};
 use rrvmm_tests::run::{Guest, Process, rrvmm, skipped};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -134,6 +134,11 @@ fn memtest_shows_its_screen() {
 const FRAME_BUFFER: &str = r#"
 echo 0 > /proc/sys/kernel/printk
 echo "@driver $(cat /proc/fb)"
+for card in /sys/class/drm/card0-*; do
+    [ -e $card/edid ] || continue
+    echo "@edid $(hexdump -v -e '/1 "%02x"' $card/edid)"
+    echo "@modes $(sort -u $card/modes | tr '\n' ' ')"
+done
 setfont() { :; }
 printf '\033[H\033[2J\033[1;33;44m rrvmm \033[0m a console on the frame buffer\n\n' > /dev/tty0
 n=0
@@ -155,6 +160,18 @@ fn a_linux_frame_buffer_console_is_the_same_while_recording_and_replaying() {
 #[test]
 fn a_linux_kernel_draws_in_the_mode_that_its_command_line_asks_for() {
     frame_buffer_console("linux-vesafb.png", &[], "vga=0x314", "VESA VGA", (800, 600)).unwrap();
+}
+
+/// The driver reads the monitor's EDID, and its modes from that: without one it would list those up to 1024 by 768.
+fn lists_the_monitor_s_modes(said: &str) -> Result<()> {
+    let value = |marker| workload::value(said.as_bytes(), marker).unwrap_or_default();
+    let edid = value("@edid");
+    ensure!(edid.len() == 256 && edid.starts_with("00ffffffffffff00"), "the EDID is {edid:?} in\n{said}");
+    let modes = value("@modes");
+    for mode in ["640x480", "800x600", "1024x768", "1280x800", "1680x1050", "1920x1080"] {
+        ensure!(modes.split(' ').any(|listed| listed == mode), "{mode} is not among {modes:?}");
+    }
+    Ok(())
 }
 
 fn frame_buffer_console(
@@ -182,6 +199,9 @@ fn frame_buffer_console(
     let mut shell = Console::connect(&console)?;
     let said = shell.wait_for("@shown")?;
     ensure!(said.contains(driver), "{said}");
+    if driver == "bochs-drm" {
+        lists_the_monitor_s_modes(&said)?;
+    }
     monitor(&socket, "stop")?.exited(0)?;
     let here = position(&monitor(&socket, "where")?.exited(0)?.text())?;
     monitor(&socket, &format!("screendump {}", live.display()))?.exited(0)?;
