@@ -1,6 +1,7 @@
 //! Captures of frames, ours and passt's (<https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-06.html>).
 
 use anyhow::{Context as _, Result, ensure};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -31,16 +32,84 @@ impl Capture {
     }
 
     /// Whether `self`, of the replay, is what `host` had to do with: frames may have been on their way at the end.
+    /// Acknowledgements that only repeat the one before need not have been passed on.
     pub fn agrees_with(&self, host: &Self) -> Result<()> {
-        is_beginning(&host.sent, &self.sent).context("of what the guest sent, what arrived")?;
-        is_beginning(&self.received, &host.received).context("of what was sent to the guest, what arrived")
+        let (sent, arrived) = (news(&self.sent), news(&host.sent));
+        is_beginning(&arrived, &sent).context("of what the guest sent, what arrived")?;
+        let (received, sent) =
+            (self.received.iter().collect::<Vec<_>>(), host.received.iter().collect::<Vec<_>>());
+        is_beginning(&received, &sent).context("of what was sent to the guest, what arrived")
     }
+
+    /// Of the TCP segments with data that were sent to the guest, how many there were and how many had been sent before.
+    pub fn sent_again(&self) -> (usize, usize) {
+        let (mut all, mut again) = (0, 0);
+        let mut ends = BTreeMap::new();
+        for segment in self.received.iter().filter_map(|frame| Segment::of(frame)).filter(|it| it.data != 0) {
+            let end = segment.sequence.wrapping_add(segment.data);
+            let highest = ends.entry(segment.ends).or_insert(segment.sequence);
+            all += 1;
+            if (end.wrapping_sub(*highest) as i32) > 0 {
+                *highest = end;
+            } else {
+                again += 1;
+            }
+        }
+        (all, again)
+    }
+}
+
+/// A TCP segment over IPv4.
+struct Segment<'a> {
+    /// Addresses and ports.
+    ends: &'a [u8],
+    sequence: u32,
+    acknowledged: u32,
+    window: u16,
+    is_plain: bool,
+    /// Bytes of data.
+    data: u32,
+}
+
+impl<'a> Segment<'a> {
+    /// What `frame`, without padding, is if it is one. IP headers with options are none of ours.
+    fn of(frame: &'a [u8]) -> Option<Self> {
+        if frame.get(12..15)? != [0x08, 0x00, 0x45] || *frame.get(23)? != 6 {
+            return None;
+        }
+        let word = |at: usize| Some(u32::from_be_bytes(*frame.get(at..)?.first_chunk()?));
+        let header = 34 + u32::from(*frame.get(46)? >> 4) * 4;
+        Some(Self {
+            ends: frame.get(26..38)?,
+            sequence: word(38)?,
+            acknowledged: word(42)?,
+            window: (word(46)? & 0xffff) as u16,
+            is_plain: *frame.get(47)? & 0x3f == 0x10,
+            data: (frame.len() as u32).saturating_sub(header),
+        })
+    }
+}
+
+/// The frames without those that only acknowledge again what the one before acknowledges.
+fn news(frames: &[Vec<u8>]) -> Vec<&Vec<u8>> {
+    let mut said = BTreeMap::new();
+    let mut news = Vec::new();
+    for frame in frames {
+        let repeats = Segment::of(frame).is_some_and(|it| {
+            let says = (it.sequence.wrapping_add(it.data), it.acknowledged, it.window);
+            said.insert(it.ends, says) == Some(says) && it.is_plain && it.data == 0
+        });
+        if !repeats {
+            news.push(frame);
+        }
+    }
+    news
 }
 
 /// Most frames that may be on their way at once at the end of a run.
 const ON_THEIR_WAY: usize = 20;
 
-fn is_beginning(part: &[Vec<u8>], whole: &[Vec<u8>]) -> Result<()> {
+fn is_beginning(part: &[&Vec<u8>], whole: &[&Vec<u8>]) -> Result<()> {
     ensure!(
         part.len() <= whole.len() && whole.len() - part.len() <= ON_THEIR_WAY,
         "{} of {}",

@@ -3,6 +3,7 @@
 //! What arrives is an input of the machine; what the guest sends goes out and is nobody's state. A network that goes away
 //! in the middle of a run is said once, and the run goes on without it.
 
+mod acknowledgements;
 mod passt;
 mod spec;
 mod stream;
@@ -12,6 +13,7 @@ pub use spec::{NetSpec, ParseNetError};
 
 use super::HostError;
 use crate::tell;
+use acknowledgements::Acknowledgements;
 use passt::Passt;
 use rustix::event::PollFlags;
 use std::io;
@@ -30,7 +32,7 @@ enum Wire {
     Stream {
         stream: Stream,
         /// Ends when this goes.
-        passt: Option<Passt>,
+        passt: Option<(Passt, Acknowledgements)>,
     },
     Tap(Tap),
 }
@@ -54,7 +56,10 @@ impl Card {
         let wire = match spec {
             NetSpec::User => {
                 let (passt, stream) = Passt::start()?;
-                Wire::Stream { stream: Stream::new(stream)?, passt: Some(passt) }
+                Wire::Stream {
+                    stream: Stream::new(stream)?,
+                    passt: Some((passt, Acknowledgements::default())),
+                }
             }
             NetSpec::Unix(path) => Wire::Stream { stream: Stream::connect(path)?, passt: None },
             NetSpec::Tap(name) => Wire::Tap(Tap::open(name)?),
@@ -76,7 +81,13 @@ impl Card {
     /// Sends a frame. One for which there is no room is lost, as on any network.
     pub fn send(&mut self, frame: &[u8]) {
         let sent = match &mut self.wire {
-            Some(Wire::Stream { stream, passt: Some(_) }) => stream.send(passt::without_padding(frame)),
+            Some(Wire::Stream { stream, passt: Some((_, told)) }) => {
+                if told.is_news(frame) {
+                    stream.send(passt::without_padding(frame))
+                } else {
+                    Ok(())
+                }
+            }
             Some(Wire::Stream { stream, passt: None }) => stream.send(frame),
             Some(Wire::Tap(tap)) => tap.send(frame),
             None => Ok(()),
