@@ -35,7 +35,7 @@ const MIB: u64 = 1 << 20;
 /// Of the disk. The file has holes where the file system is empty.
 const DISK: u64 = 1536 * MIB;
 /// Where the partition begins: the gap before it has GRUB's core image.
-const PARTITION: u64 = MIB;
+pub(super) const PARTITION: u64 = MIB;
 const SECTOR: u64 = 512;
 /// Bytes of a boot sector before the disk's signature and the partition table.
 const BOOT_CODE: usize = 440;
@@ -50,7 +50,9 @@ path-exclude=/usr/share/locale/*
 path-exclude=/usr/share/man/*
 ";
 
-const GRUB: &str = "serial --unit=0 --speed=115200
+/// The kernel's command line in [`GRUB`].
+pub(super) const GRUB_CMDLINE: &str = "root=LABEL=rrvmm console=ttyS0";
+pub(super) const GRUB: &str = "serial --unit=0 --speed=115200
 terminal_input serial console
 terminal_output serial console
 set timeout=0
@@ -189,19 +191,19 @@ fn write_image(root: &Path, core: &[u8], image: &Path) -> Result<()> {
     let boot = boot.get(..BOOT_CODE).context("GRUB's boot.img is too short")?;
     file.write_all_at(boot, 0)?;
     file.seek(SeekFrom::Start(BOOT_CODE as u64 + 6))?;
-    file.write_all(&partition_table())?;
+    file.write_all(&partition_table(DISK))?;
     // GRUB's boot sector looks for the core image behind itself.
     Ok(file.write_all_at(core, SECTOR)?)
 }
 
-/// One bootable Linux partition to the end of the disk, and the boot sector's signature. Addresses of cylinders, heads and sectors are
+/// One bootable Linux partition to the end of a disk of `disk` bytes, and the boot sector's signature. Addresses of cylinders, heads and sectors are
 /// beyond what they can say.
-fn partition_table() -> [u8; 66] {
+pub(super) fn partition_table(disk: u64) -> [u8; 66] {
     let mut table = [0; 66];
     let sectors = |bytes: u64| ((bytes / SECTOR) as u32).to_le_bytes();
     table[..8].copy_from_slice(&[0x80, 0xfe, 0xff, 0xff, 0x83, 0xfe, 0xff, 0xff]);
     table[8..12].copy_from_slice(&sectors(PARTITION));
-    table[12..16].copy_from_slice(&sectors(DISK - PARTITION));
+    table[12..16].copy_from_slice(&sectors(disk - PARTITION));
     table[64..].copy_from_slice(&[0x55, 0xaa]);
     table
 }
@@ -271,7 +273,7 @@ mod tests {
 
     #[test]
     fn the_partition_fills_the_disk() {
-        let table = partition_table();
+        let table = partition_table(DISK);
         let sectors = |at| u64::from(u32::from_le_bytes([0, 1, 2, 3].map(|n: usize| table[at + n])));
         assert_eq!((sectors(8) + sectors(12)) * SECTOR, DISK);
     }

@@ -6,6 +6,7 @@
 mod apt;
 mod cache;
 mod debian;
+mod grub;
 pub mod initrd;
 mod modules;
 mod packages;
@@ -14,6 +15,7 @@ pub mod workload;
 
 pub use cache::{directory as cache_directory, entry as cache_entry};
 pub use debian::{Debian, debian};
+pub use grub::grub_disk;
 pub use initrd::cached as cached_initrd;
 pub use modules::{DISK_MODULES, NIC_MODULES, VIRTIO_MODULES, modules};
 pub use packages::{

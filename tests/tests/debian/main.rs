@@ -5,6 +5,7 @@
 
 mod capture;
 mod host;
+mod interrupts;
 mod system;
 
 use system::{Boot, Variant, works_and_replays};
