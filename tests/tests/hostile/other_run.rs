@@ -41,6 +41,7 @@ fn retyped(bytes: &[u8]) -> (Vec<u8>, u64) {
                 writer.input(entry.stamp, &input).unwrap();
             }
             Body::Landmark(place) => writer.landmark(entry.stamp, &place).unwrap(),
+            Body::State(_) => panic!("the translator keeps no states"),
             Body::Digest(digest) => writer.digest(entry.stamp, &digest).unwrap(),
             Body::End { reason, digest } => writer.end(entry.stamp, reason, &digest).unwrap(),
         }
