@@ -1,5 +1,6 @@
 //! What executes guest instructions, behind one trait: the translator, and whatever else learns to.
 
+mod auto;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod kvm;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
@@ -7,6 +8,8 @@ mod kvm;
 mod kvm;
 mod stats;
 mod tcg;
+
+pub use auto::{Auto, DEAR, auto};
 
 pub use kvm::KvmError;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]

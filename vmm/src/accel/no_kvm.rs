@@ -14,6 +14,11 @@ use rrvmm_tcg::{
     },
 };
 
+/// There is none.
+pub fn check() -> Result<std::time::Duration, KvmError> {
+    Err(KvmError::Host86)
+}
+
 /// Why a run came back: here, none does.
 #[expect(dead_code, reason = "the same as where there is KVM")]
 pub(super) enum Stop {

@@ -5,7 +5,7 @@ use super::values::{Every, Module, every, module, position, timeout};
 use super::virtio::{NetArg, VirtioArg, net};
 use anyhow::ensure;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rrvmm::accel::CpuChoice;
+use rrvmm::accel::{Auto, CpuChoice, auto};
 use rrvmm::explore::parse_range;
 use rrvmm::gdb::GdbAddress;
 use rrvmm::host::vnc::DisplaySpec;
@@ -477,7 +477,7 @@ pub(super) enum Machine {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Accel {
-    /// The translator, on every host yet
+    /// KVM for user code where leaving it is cheap, else the translator
     Auto,
     /// The translator
     Tcg,
@@ -553,17 +553,15 @@ impl MachineArgs {
 
 impl EngineArgs {
     pub(super) fn check(&self) -> anyhow::Result<()> {
-        match self.accel {
-            Accel::Auto | Accel::Tcg | Accel::Kvm => {}
-        }
         self.engine.check()
     }
 
-    /// The CPU of a new machine.
-    pub(super) fn cpu(&self) -> CpuChoice {
-        let kvm = self.accel == Accel::Kvm;
+    /// The CPU of a new machine; and what it was picked by, if that was left to it.
+    pub(super) fn cpu(&self) -> (CpuChoice, Option<Auto>) {
+        let auto = (self.accel == Accel::Auto).then(auto);
+        let kvm = self.accel == Accel::Kvm || auto.as_ref().is_some_and(Auto::is_kvm);
         let model = if kvm { Model::KvmV1 } else { Model::V1 };
-        CpuChoice { engine: self.tcg(), model, kvm }
+        (CpuChoice { engine: self.tcg(), model, kvm }, auto)
     }
 
     /// The translator's engine.

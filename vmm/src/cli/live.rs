@@ -7,7 +7,7 @@ use super::values::Every;
 use super::{boot, display, open_file, report, tell_trouble, virtio};
 use anyhow::Context;
 use rrvmm::accel::CpuChoice;
-use rrvmm::accel::KVM;
+use rrvmm::accel::{Auto, KVM};
 use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
 use rrvmm::host::vnc::VncServer;
@@ -19,6 +19,7 @@ use rrvmm::loader;
 use rrvmm::machine::{BuildError, Onlooker, PcMachine};
 use rrvmm::monitor::{self, Attending};
 use rrvmm::session::{self, Aides, Attendant, Finish, Host, LiveConsoles, Options, Outcome, Setup, Start};
+use rrvmm::tell;
 use rrvmm_devices::{PcConfig, pc::DisplayConfig};
 use rrvmm_replay::{JournalReader, Position, Steppable as _, timeline::Shelf};
 use std::fs::File;
@@ -91,6 +92,7 @@ pub(super) fn go_live(
         stats: false,
         monitor,
         vnc,
+        auto: None,
         inputs,
         attendants: Vec::new(),
     };
@@ -161,6 +163,8 @@ struct LiveSession {
     stats: bool,
     monitor: Option<monitor::Bound>,
     vnc: Option<VncServer>,
+    /// What the CPU was picked by, until that is said.
+    auto: Option<Auto>,
     /// The way into the session for the monitor's keys and pointer.
     inputs: Option<InputSender>,
     attendants: Vec<Box<dyn Attendant<PcMachine>>>,
@@ -185,7 +189,7 @@ impl LiveSession {
         devices.extend(virtio::in_memory(&args.virtio_mmio)?);
         let board = PcConfig::new(args.memory, source.bios.is_some());
         let pc = PcConfig { cpus: args.cpus, devices, display, ..board };
-        let cpu = args.engine.cpu();
+        let (cpu, auto) = args.engine.cpu();
         let setup = Setup { pc, source, disks: disks.infos.clone(), cpu: cpu.model };
         let mut machine = build(&setup, args, cpu)?;
         machine.attach(disks.contents(embed.is_some()));
@@ -220,9 +224,17 @@ impl LiveSession {
             stats: args.stats,
             monitor,
             vnc,
+            auto,
             inputs,
             attendants: Vec::new(),
         })
+    }
+
+    /// Says who runs the guest, if nobody has said who is to.
+    fn tell_engine(&mut self) {
+        if let Some(auto) = self.auto.take() {
+            tell!("rrvmm: {auto} (--accel auto)");
+        }
     }
 
     /// Shows the session, recorded into `recording` if given, to the clients of its monitor and of its display, if it has them.
@@ -243,6 +255,7 @@ impl LiveSession {
     }
 
     fn run(mut self) -> anyhow::Result<ExitCode> {
+        self.tell_engine();
         self.attend(None);
         let aides = Aides { shelf: None, attendant: as_attendant(&mut self.attendants) };
         let ran = session::run_from(&mut self.machine, self.start, &mut self.host, &self.options, aides);
@@ -264,6 +277,7 @@ impl LiveSession {
     fn record(mut self, recording: NewRecording) -> anyhow::Result<ExitCode> {
         let NewRecording { path: output, file, every } = recording;
         let path = output.display();
+        self.tell_engine();
         self.attend(Some(output.clone()));
         let engine = self.machine.engine();
         // Those of a recording that was overwritten are of no use any more.

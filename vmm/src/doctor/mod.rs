@@ -111,6 +111,7 @@ pub fn examine(directory: &Path) -> Vec<Finding> {
     let root = Root(PathBuf::from("/"));
     let mut findings = vec![host::cpu(&root), host::jit()];
     findings.extend(virtualization::kvm(&root));
+    findings.push(virtualization::auto());
     findings.extend([
         pmu::counters(&root),
         pmu::paranoid(&root),
@@ -144,7 +145,7 @@ mod tests {
     fn every_finding_of_any_host_says_what_follows() {
         let findings = examine(Path::new("."));
         let keys: Vec<_> = findings.iter().map(|finding| finding.key).collect();
-        let all = "cpu jit kvm kvm-capabilities kvm-kind pmu perf-event-paranoid huge-pages passt tap disk-space gdb terminal";
+        let all = "cpu jit kvm kvm-capabilities kvm-kind accel-auto pmu perf-event-paranoid huge-pages passt tap disk-space gdb terminal";
         assert_eq!(keys, all.split(' ').collect::<Vec<_>>());
         for finding in findings {
             assert!(!finding.found.is_empty() && !finding.follows.is_empty(), "{finding:?}");

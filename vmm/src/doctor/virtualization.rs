@@ -1,6 +1,7 @@
 //! KVM.
 
 use super::{Finding, Root};
+use crate::accel::Auto;
 
 const NO_KVM: &str = "guests run in the translator alone, which needs no hardware support";
 
@@ -28,6 +29,17 @@ pub(super) fn kvm(_: &Root) -> [Finding; 3] {
         .follows(NO_KVM)
         .change("use an x86-64 Linux host");
     [missing, unknown("kvm-capabilities", "KVM capabilities"), unknown("kvm-kind", "kind of KVM")]
+}
+
+/// What `--accel auto` picks here.
+pub(super) fn auto() -> Finding {
+    let (key, what) = ("accel-auto", "--accel auto");
+    match crate::accel::auto() {
+        auto @ Auto::Kvm(_) => Finding::ok(key, what, auto.to_string()),
+        auto @ (Auto::Dear(_) | Auto::None(_)) => Finding::limited(key, what, auto.to_string())
+            .follows("--accel kvm is of use to guests that mostly compute")
+            .change("nothing, unless such a guest is to be recorded"),
+    }
 }
 
 fn unknown(key: &'static str, what: &'static str) -> Finding {

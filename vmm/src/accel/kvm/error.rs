@@ -40,6 +40,9 @@ pub enum KvmError {
     /// The vCPU left user code in a way that is not known.
     #[error("KVM left user code with {0}")]
     Exit(String),
+    /// It does something else than what is known of it.
+    #[error("user code under this host's KVM does not do as it should: {0}; take --accel tcg")]
+    Odd(String),
     /// What user code had come to is not known any more.
     #[error(
         "KVM failed in the middle of user code ({0}); the recording is good up to here; take --accel tcg"

@@ -5,6 +5,7 @@
 //! function of its registers and memory, whoever executes it; only how many instructions it takes is not known. So places
 //! in such a stretch are named by what is there ([`crate::landmark`]), and the first replay counts.
 
+mod check;
 mod error;
 mod kick;
 mod registers;
@@ -12,6 +13,7 @@ mod shell;
 mod tables;
 mod telltale;
 
+pub use check::check;
 pub use error::KvmError;
 pub use shell::NEEDED;
 

@@ -8,7 +8,7 @@
 //!
 //! Opcodes are of the SDM, volume 2, appendix A.
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction};
+use iced_x86::{Code, Decoder, DecoderError, DecoderOptions};
 
 /// What may be done with a page of code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +34,14 @@ const WITNESSES: usize = 3;
 
 /// Looks for them in `page`. Data among the code, or the end of another instruction, can look like one.
 pub(super) fn judge(page: &[u8; PAGE]) -> Verdict {
-    let mut padded = [NOP; PAGE + 16];
-    padded[..PAGE].copy_from_slice(page);
     let mut patches = Vec::new();
     for at in (0..PAGE).filter(|&at| page[at] == 0x0f) {
         if !looks(&page[at + 1..]) {
             continue;
         }
-        let Some(instruction) = covering(&padded, at) else { return Verdict::Keep };
-        let is_opcode = opcode_of(&padded, instruction.ip() as usize) == at;
+        let Some((start, code)) = covering(page, at) else { return Verdict::Keep };
         // What goes on in the next page could be any.
-        if is_opcode && (instruction.next_ip() as usize > PAGE || is_telltale(instruction.code())) {
+        if opcode_of(page, start) == at && code.is_none_or(is_telltale) {
             patches.push(at);
         }
     }
@@ -52,7 +49,6 @@ pub(super) fn judge(page: &[u8; PAGE]) -> Verdict {
 }
 
 const PAGE: usize = 4096;
-const NOP: u8 = 0x90;
 
 /// Whether what follows 0F makes, or may make, one of it.
 fn looks(rest: &[u8]) -> bool {
@@ -77,16 +73,22 @@ fn looks(rest: &[u8]) -> bool {
     }
 }
 
-/// The instruction that byte `at` is of, if all chains of instructions that begin well before it agree on that.
-fn covering(code: &[u8], at: usize) -> Option<Instruction> {
+/// Where the instruction begins that byte `at` is of, and what it is unless it goes on in the next page; if all chains of
+/// instructions that begin well before it agree on that.
+fn covering(page: &[u8; PAGE], at: usize) -> Option<(usize, Option<Code>)> {
     let first = at.saturating_sub(BEFORE);
     let chains = (first..first + CHAINS).filter(|start| start + LEAST <= at);
     let mut witnesses = chains.filter_map(|start| {
-        let mut decoder = Decoder::with_ip(64, &code[start..], start as u64, DecoderOptions::NONE);
+        let mut decoder = Decoder::with_ip(64, &page[start..], start as u64, DecoderOptions::NONE);
         loop {
             let instruction = decoder.decode();
-            if instruction.is_invalid() || instruction.next_ip() > at as u64 {
-                return (!instruction.is_invalid()).then_some(instruction);
+            let begin = instruction.ip() as usize;
+            if !instruction.is_invalid() && instruction.next_ip() > at as u64 {
+                return Some((begin, Some(instruction.code())));
+            } else if decoder.last_error() == DecoderError::NoMoreBytes {
+                return Some((begin, None));
+            } else if instruction.is_invalid() {
+                return None;
             }
         }
     });
@@ -94,7 +96,7 @@ fn covering(code: &[u8], at: usize) -> Option<Instruction> {
     let (mut count, mut agree) = (1, true);
     for other in witnesses {
         count += 1;
-        agree &= (other.ip(), other.len()) == (one.ip(), one.len());
+        agree &= other == one;
     }
     (agree && count >= WITNESSES).then_some(one)
 }

@@ -1,0 +1,53 @@
+//! What `--accel auto` picks.
+
+use super::kvm::{self, KvmError};
+use std::fmt;
+use std::time::Duration;
+
+/// What leaving user code may cost. Programs make a system call or fault every 100 µs or so while they start; above this KVM
+/// makes a whole machine slower than the translator alone, whatever a program that only computes gains.
+pub const DEAR: Duration = Duration::from_micros(20);
+
+/// Who runs user code, and why.
+#[derive(Debug)]
+pub enum Auto {
+    /// KVM, which it takes so long to leave.
+    Kvm(Duration),
+    /// The translator: it takes so long to leave KVM.
+    Dear(Duration),
+    /// The translator: KVM cannot be had.
+    None(KvmError),
+}
+
+impl Auto {
+    /// Whether it is KVM.
+    #[must_use]
+    pub fn is_kvm(&self) -> bool {
+        matches!(self, Auto::Kvm(_))
+    }
+}
+
+impl fmt::Display for Auto {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Auto::Kvm(price) => {
+                write!(f, "user code runs under KVM, which takes {price:.1?} to leave and enter again")
+            }
+            Auto::Dear(price) => write!(
+                f,
+                "the translator runs everything: this host's KVM takes {price:.1?} to leave and enter again, more than {DEAR:?}"
+            ),
+            Auto::None(why) => write!(f, "the translator runs everything: {why}"),
+        }
+    }
+}
+
+/// Tries this host's KVM out, which takes a few milliseconds.
+#[must_use]
+pub fn auto() -> Auto {
+    match kvm::check() {
+        Ok(price) if price <= DEAR => Auto::Kvm(price),
+        Ok(price) => Auto::Dear(price),
+        Err(error) => Auto::None(error),
+    }
+}
