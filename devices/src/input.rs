@@ -61,6 +61,11 @@ pub enum Input {
         #[serde(with = "rrvmm_replay::codec::bytes")]
         part: Vec<u8>,
     },
+    /// CF, PF, AF, ZF, SF and OF are set as a host's CPU had them, after an instruction that leaves some of them undefined.
+    Flags {
+        /// RFLAGS; the other bits are of no account.
+        value: u64,
+    },
 }
 
 /// What a mouse, or a tablet, does. Recordings keep these: variants are only ever added at the end.
@@ -127,6 +132,7 @@ impl Input {
             Input::PowerButton => "power",
             Input::Time { .. } => "time",
             Input::State { .. } => "state",
+            Input::Flags { .. } => "flags",
             Input::Frame { nic: 0, .. } => "net0",
             Input::Frame { nic: 1, .. } => "net1",
             Input::Frame { nic: 2, .. } => "net2",
@@ -153,6 +159,7 @@ impl Input {
             Input::PowerButton => "power button pressed".to_owned(),
             Input::Time { ns } => format!("{ns} ns pass"),
             Input::State { what, .. } => what.clone(),
+            Input::Flags { value } => format!("undefined flags as in {value:#x}"),
             Input::Frame { nic, bytes } => format!("net{nic} receives a frame of {} bytes", bytes.len()),
             Input::Pointer(pointer) => match pointer {
                 Pointer::Move { dx, dy } => format!("pointer moved by {dx}, {dy}"),
@@ -176,7 +183,7 @@ impl Input {
 impl rrvmm_replay::Input for Input {
     const SOURCES: &'static [&'static str] = &[
         "serial0", "serial1", "serial", "keyboard", "clock", "power", "net0", "net1", "net2", "net3", "net",
-        "pointer", "console", "time", "state",
+        "pointer", "console", "time", "state", "flags",
     ];
 
     fn source(&self) -> &'static str {

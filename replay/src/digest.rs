@@ -30,6 +30,12 @@ impl Digest {
         Ok(hasher.finish())
     }
 
+    /// A part of it, where few have to be told apart.
+    #[must_use]
+    pub const fn short(self) -> u64 {
+        self.0 as u64
+    }
+
     /// The digest with this value.
     #[must_use]
     pub const fn from_u128(value: u128) -> Self {

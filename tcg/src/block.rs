@@ -56,6 +56,15 @@ impl Span {
     }
 }
 
+/// When a run ends before a block.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    /// With these general registers.
+    pub regs: [u64; 16],
+    /// With these words of guest memory: host address and value.
+    pub words: Vec<(usize, u64)>,
+}
+
 /// IR of one block: straight-line code that ends with an op that leaves.
 #[derive(Debug)]
 pub struct Block<G: Guest> {
@@ -67,9 +76,9 @@ pub struct Block<G: Guest> {
     pub span: Span,
     /// For a block that reaches into a second page: what must hold for that page at every entry.
     pub second: Option<Witness>,
-    /// General registers with which a run ends before it. A back end that runs on by itself has to look; the run loop does
+    /// What there must be for a run to end before it. A back end that runs on by itself has to look; the run loop does
     /// wherever a block has ended.
-    pub guard: Option<Box<[u64; 16]>>,
+    pub guard: Option<Box<Guard>>,
     /// The operations.
     pub ops: Vec<Op<G>>,
     /// The instructions, at least one.

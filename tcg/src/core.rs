@@ -27,6 +27,8 @@ pub struct Rings {
     pub entries: u64,
     /// Instructions completed when the CPU last entered the kernel.
     pub kernel_at: u64,
+    /// Instructions completed when it last entered user mode.
+    pub user_at: u64,
 }
 
 /// What the guest has flushed since somebody looked.

@@ -92,6 +92,15 @@ impl Observer {
         self.has_breakpoint(addr) || self.place(addr).is_some_and(|place| *regs == place[..])
     }
 
+    /// The words of memory that a stop at linear address `addr` depends on.
+    #[must_use]
+    pub fn words(&self, addr: u64) -> &[(u64, u64)] {
+        match &self.place {
+            Some(place) if place.addr == addr && !self.has_breakpoint(addr) => &place.words,
+            _ => &[],
+        }
+    }
+
     /// Whether there is any breakpoint, or a place.
     #[inline(always)]
     #[must_use]
@@ -306,11 +315,13 @@ mod tests {
     #[test]
     fn a_place_is_one_only_with_its_registers() {
         let mut o = Observer::default();
-        let place = Place { addr: 7, regs: Box::new([1; 16]) };
+        let place = Place { addr: 7, regs: Box::new([1; 16]), words: vec![(8, 9)] };
         let stops = Stops { place: Some(place), ..Stops::default() };
+        assert!(o.words(7).is_empty());
         assert_eq!(o.set(&stops).breakpoints, [7]);
         assert!(o.divides(7) && !o.has_breakpoint(7) && o.stops_at(1, 7, &[1; 16]));
         assert!(!o.stops_at(1, 7, &[2; 16]) && !o.stops_at(1, 8, &[1; 16]));
+        assert_eq!((o.words(7), o.words(8)), (&[(8, 9)][..], &[][..]));
         assert_eq!(o.set(&Stops::default()).breakpoints, [7]);
         assert!(!o.divides(7));
     }

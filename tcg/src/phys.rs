@@ -3,6 +3,7 @@
 //! One of the files that may use `unsafe`: host addresses of RAM are resolved once, here.
 
 use crate::tlb::PAGE;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -59,18 +60,27 @@ pub struct PhysMap {
     marks: Vec<u8>,
     /// The pages marked as [`WRITTEN`], in any order.
     written: Vec<usize>,
+    /// The pages marked as [`LATELY`], in any order.
+    lately: Vec<usize>,
     /// RAM pages whose code was written and whose blocks must go.
     pub stale_code: Vec<usize>,
     /// How often written pages were taken: from then on, writes count anew.
     pub takes: u64,
     /// How often a page began or ceased to hold translated code.
     pub code_changes: u64,
+    /// RAM pages that somebody has looked at as code, and that nothing was written to since.
+    intact: BTreeSet<usize>,
 }
 
 /// Written since the last [`PhysMap::take_dirty`].
 const DIRTY: u8 = 1;
 /// Written since the last [`PhysMap::take_written`].
 const WRITTEN: u8 = 2;
+
+/// Written since the last [`PhysMap::take_lately`].
+const LATELY: u8 = 4;
+
+const ALL: u8 = DIRTY | WRITTEN | LATELY;
 /// Bytes in a granule of [`PhysMap::code`].
 const GRANULE: usize = 64;
 
@@ -115,11 +125,13 @@ impl PhysMap {
             windows: Vec::new(),
             a20_mask: u64::MAX,
             code: vec![0; first_page],
-            marks: vec![DIRTY | WRITTEN; first_page],
+            marks: vec![ALL; first_page],
             written: (0..first_page).collect(),
+            lately: Vec::new(),
             stale_code: Vec::new(),
             takes: 0,
             code_changes: 0,
+            intact: BTreeSet::new(),
         }
     }
 
@@ -327,6 +339,13 @@ impl PhysMap {
         }
     }
 
+    /// The host's address of what the CPU reads at physical address `addr`, as long as no window changes.
+    #[must_use]
+    pub fn host_address(&self, addr: u64) -> Option<usize> {
+        let addr = addr & self.a20_mask;
+        self.page_for_read(addr).map(|page| page.host + (addr % PAGE) as usize)
+    }
+
     /// Whether any code was translated from RAM page `page`.
     #[must_use]
     pub fn has_code(&self, page: usize) -> bool {
@@ -339,8 +358,21 @@ impl PhysMap {
         self.code[page] |= granules(offset, size);
     }
 
+    /// Marks RAM page `page` as code, whatever is translated of it: a write anywhere in it is noticed.
+    pub fn mark_intact(&mut self, page: usize) {
+        self.mark_code(page, 0, PAGE as usize);
+        self.intact.insert(page);
+    }
+
+    /// Whether nothing was written to RAM page `page` since [`PhysMap::mark_intact`].
+    #[must_use]
+    pub fn is_intact(&self, page: usize) -> bool {
+        self.intact.contains(&page)
+    }
+
     /// Forgets that RAM page `page` holds code.
     pub fn clear_code(&mut self, page: usize) {
+        self.intact.remove(&page);
         self.code_changes += u64::from(self.code[page] != 0);
         self.code[page] = 0;
     }
@@ -348,7 +380,7 @@ impl PhysMap {
     /// Marks RAM page `page` as written.
     #[inline]
     pub fn mark_dirty(&mut self, page: usize) {
-        if self.marks[page] != DIRTY | WRITTEN {
+        if self.marks[page] != ALL {
             self.mark_anew(page);
         }
     }
@@ -358,7 +390,10 @@ impl PhysMap {
         if self.marks[page] & WRITTEN == 0 {
             self.written.push(page);
         }
-        self.marks[page] = DIRTY | WRITTEN;
+        if self.marks[page] & LATELY == 0 {
+            self.lately.push(page);
+        }
+        self.marks[page] = ALL;
     }
 
     /// Pages written since the last call, in order. The caller flushes the TLB, so that the next
@@ -371,6 +406,19 @@ impl PhysMap {
                 *marks &= !DIRTY;
                 pages.push(page);
             }
+        }
+        pages
+    }
+
+    /// RAM pages written since the last call, in any order; at the first call those since it. Takes nothing from the others
+    /// and does not count as a taking. The caller takes away the permission to write them unnoticed.
+    pub fn take_lately(&mut self) -> Vec<usize> {
+        if self.marks.first().is_some_and(|marks| marks & LATELY != 0) && self.lately.is_empty() {
+            self.marks.iter_mut().for_each(|marks| *marks &= !LATELY);
+        }
+        let pages = std::mem::take(&mut self.lately);
+        for &page in &pages {
+            self.marks[page] &= !LATELY;
         }
         pages
     }

@@ -14,18 +14,20 @@ pub struct Stops {
     /// Whether to stop where an exception or interrupt has been delivered: before the first instruction of its handler. One
     /// that comes with the CPU's arrival at a position is part of the arrival.
     pub events: bool,
-    /// An instruction before which to stop when the general registers are as given. Passing it otherwise costs next to
-    /// nothing.
+    /// An instruction before which to stop when the general registers are as given, and some memory. Passing it with other
+    /// registers costs next to nothing.
     pub place: Option<Place>,
 }
 
-/// An instruction with certain general registers.
+/// An instruction with certain general registers, and certain words of memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// Its linear address.
     pub addr: u64,
     /// The general registers.
     pub regs: Box<[u64; 16]>,
+    /// Physical addresses and the eight bytes there, none across pages.
+    pub words: Vec<(u64, u64)>,
 }
 
 impl Stops {

@@ -1,9 +1,10 @@
 //! Places in a run whose instructions were not all counted.
 //!
 //! The kernel's instructions are counted, user code's under KVM are not. What is known at every moment is how often the
-//! CPU has entered user mode. In the kernel a place is that number and the instructions since the kernel was entered. In
-//! user code it is that number, the registers, and a digest of the memory that the next instructions use: a loop whose
-//! registers repeat is told apart by what it changes.
+//! CPU has entered user mode. A place is that number and the instructions since the CPU came to the kernel or to user code,
+//! as long as these were counted. In user code of which a part was not, it is that number, the registers, and the pages
+//! that this part has written: a loop whose registers repeat is told apart by what it changes. Where these are the same
+//! and the pages are all, so is everything else, and it does not matter which place is found.
 
 use crate::accel::Accelerator;
 use iced_x86::{Decoder, DecoderOptions, Instruction, Register};
@@ -15,6 +16,8 @@ use serde::{Deserialize, Serialize};
 const AHEAD: usize = 16;
 /// Most bytes of them.
 const CODE: usize = AHEAD * 15;
+/// Most pages that are remembered as written.
+const MOST_WRITTEN: usize = 128;
 
 /// A place in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +36,13 @@ pub enum Place {
         /// Instructions.
         since: u64,
     },
-    /// In user code.
+    /// In user code of which a part was not counted.
     User(Box<User>),
+    /// In user code, after so many instructions of it.
+    Counted {
+        /// Instructions.
+        since: u64,
+    },
 }
 
 /// What is there in user code.
@@ -52,6 +60,11 @@ pub struct User {
     pub operands: Vec<(u64, u64)>,
     /// The pages that it lies in, and that of the stack.
     pub memory: Digest,
+    /// Pages of RAM written since the place before this: physical address and what [`content`] makes of it.
+    pub written: Vec<(u64, u64)>,
+    /// The instructions since the place before this, or since user mode was entered, that were counted. There may have
+    /// been more.
+    pub least: u64,
 }
 
 impl std::fmt::Display for Landmark {
@@ -59,20 +72,25 @@ impl std::fmt::Display for Landmark {
         match &self.place {
             Place::Kernel { since } => write!(f, "{since} instructions into the kernel")?,
             Place::User(user) => write!(f, "user code at {:#x}", user.rip)?,
+            Place::Counted { since } => write!(f, "{since} instructions into user code")?,
         }
         write!(f, " after {} entries into user mode", self.entries)
     }
 }
 
 impl Landmark {
-    /// Where `accel` is.
+    /// Where `accel` is, at least `least` instructions behind the last place, or the last entry into user mode.
     #[must_use]
-    pub fn here(accel: &dyn Accelerator) -> Self {
+    pub fn here(accel: &mut dyn Accelerator, least: u64) -> Self {
         let rings = accel.rings();
-        let place = if accel.is_in_user_mode() {
-            Place::User(Box::new(User::here(accel, &accel.save())))
+        let since = |start: u64| accel.position().count().saturating_sub(start);
+        let place = if !accel.is_in_user_mode() {
+            Place::Kernel { since: since(rings.kernel_at) }
+        } else if accel.is_counted() {
+            Place::Counted { since: since(rings.user_at) }
         } else {
-            Place::Kernel { since: accel.position().count().saturating_sub(rings.kernel_at) }
+            let written = accel.take_uncounted_writes();
+            Place::User(Box::new(User::here(accel, &written, least)))
         };
         Self { entries: rings.entries, place }
     }
@@ -93,16 +111,18 @@ impl Landmark {
 }
 
 impl User {
-    fn here(accel: &dyn Accelerator, state: &State) -> Self {
-        let fpu = (state.xmm, state.mxcsr, &state.x87);
+    fn here(accel: &dyn Accelerator, written: &[u64], least: u64) -> Self {
+        let state = &accel.save();
         let operands = operands(accel, state);
         Self {
             regs: state.regs,
             rip: state.rip,
             rflags: state.rflags,
-            fpu: Digest::of_state(&fpu).unwrap_or_default(),
+            fpu: fpu(state),
             memory: memory(accel, state, &operands),
             operands,
+            written: written.iter().take(MOST_WRITTEN).map(|&page| (page, content(accel, page))).collect(),
+            least,
         }
     }
 
@@ -113,19 +133,47 @@ impl User {
         state.rip == self.rip && state.regs == self.regs
     }
 
-    /// Whether `accel`, in user mode, is there.
+    /// Physical addresses of what the next instructions use, as `accel` has it mapped, and the eight bytes there.
     #[must_use]
-    pub fn is_here(&self, accel: &dyn Accelerator) -> bool {
+    pub fn words(&self, accel: &dyn Accelerator) -> Vec<(u64, u64)> {
+        let within = self.operands.iter().filter(|(addr, _)| addr % 4096 <= 4096 - 8);
+        let physical = within.filter_map(|&(addr, value)| Some((accel.translate(addr)?, value)));
+        physical.filter(|&(addr, _)| accel.read_physical(addr, &mut [0; 8]) == 8).collect()
+    }
+
+    /// Whether `accel`, in user mode, is there. `told` is the written page that last told another place from this one.
+    #[must_use]
+    pub fn is_here(&self, accel: &dyn Accelerator, told: &mut usize) -> bool {
         // What differs in most passes of a loop comes first.
         if self.operands.iter().any(|&(addr, value)| word(accel, addr) != value) {
             return false;
         }
-        let state = accel.save();
-        state.rip == self.rip && state.regs == self.regs && {
-            let here = Self::here(accel, &state);
-            (here.fpu, here.operands, here.memory) == (self.fpu, self.operands.clone(), self.memory)
+        let differs = |&(page, was): &(u64, u64)| content(accel, page) != was;
+        if self.written.get(*told).is_some_and(differs) {
+            return false;
         }
+        let state = accel.save();
+        if state.rip != self.rip || state.regs != self.regs || fpu(&state) != self.fpu {
+            return false;
+        }
+        if let Some(differing) = self.written.iter().position(differs) {
+            *told = differing;
+            return false;
+        }
+        let operands = operands(accel, &state);
+        operands == self.operands && memory(accel, &state, &operands) == self.memory
     }
+}
+
+fn fpu(state: &State) -> Digest {
+    Digest::of_state(&(state.xmm, state.mxcsr, &state.x87)).unwrap_or_default()
+}
+
+/// What is in the page of RAM at a physical address, in short.
+fn content(accel: &dyn Accelerator, page: u64) -> u64 {
+    let mut bytes = [0; 4096];
+    accel.read_physical(page, &mut bytes);
+    Digest::of(&bytes).short()
 }
 
 fn word(accel: &dyn Accelerator, addr: u64) -> u64 {
@@ -203,8 +251,10 @@ mod tests {
             fpu: Digest::of(b"f"),
             operands: vec![(1, 2)],
             memory: Digest::of(b"m"),
+            written: vec![(0x1000, 4)],
+            least: 3,
         };
-        for place in [Place::Kernel { since: 5 }, Place::User(Box::new(user))] {
+        for place in [Place::Kernel { since: 5 }, Place::User(Box::new(user)), Place::Counted { since: 9 }] {
             let mark = Landmark { entries: 3, place };
             assert_eq!(Landmark::decode(&mark.encode()).unwrap(), mark);
         }

@@ -154,7 +154,7 @@ impl Pc {
             Input::WallClock { unix_seconds } => self.state.rtc.set_time(now, unix_seconds),
             Input::PowerButton => self.state.pm.press_power_button(),
             // The machine has told by its clock.
-            Input::Time { .. } | Input::State { .. } => {}
+            Input::Time { .. } | Input::State { .. } | Input::Flags { .. } => {}
             Input::Pointer(pointer) => {
                 if !self.state.receive(now, &input) {
                     self.point(pointer);

@@ -234,14 +234,20 @@ impl<'a> Emit<'a> {
         (Spare { code: self.a.code, cold, live }, self.stubs, self.interprets)
     }
 
-    /// The way out when the registers are those with which a run ends here.
+    /// The way out when registers and memory are those with which a run ends here.
     fn guard(&mut self) -> Option<Fixup> {
         let guard = self.block.guard.as_deref()?;
         let mut others = Vec::new();
-        for (n, &value) in guard.iter().enumerate() {
+        for (n, &value) in guard.regs.iter().enumerate() {
             let reg = Reg(n as u8);
             self.a.mov_imm(S0, value);
             self.a.alu(7, Size::Q, S0, pinned(reg).map_or(file(reg), Rm::Reg));
+            others.push(self.a.jcc(cc::NE));
+        }
+        for &(host, value) in &guard.words {
+            self.a.mov_imm(S1, host as u64);
+            self.a.mov_imm(S0, value);
+            self.a.alu(7, Size::Q, S0, Rm::Base(S1, 0));
             others.push(self.a.jcc(cc::NE));
         }
         let stop = self.a.jmp();

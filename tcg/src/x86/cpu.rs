@@ -150,6 +150,7 @@ impl Cpu {
         let rings = &mut self.core.rings;
         if user {
             rings.entries += 1;
+            rings.user_at = now;
         } else {
             rings.kernel_at = now;
         }

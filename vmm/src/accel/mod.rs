@@ -44,6 +44,9 @@ pub enum Stop {
     Hit,
 }
 
+/// CF, PF, AF, ZF, SF and OF (SDM volume 1, 3.4.3.1): some instructions leave some of them undefined.
+pub const ARITHMETIC_FLAGS: u64 = 0x8d5;
+
 /// Name of what runs a guest whose user code KVM runs.
 pub const KVM: &str = "kvm";
 
@@ -91,6 +94,15 @@ pub trait Accelerator {
 
     /// Whether user code comes next.
     fn is_in_user_mode(&self) -> bool;
+
+    /// Whether all instructions since the last entry into user mode are counted.
+    fn is_counted(&self) -> bool;
+
+    /// Physical addresses of the pages of RAM that uncounted user code may have written since the last call, ascending.
+    fn take_uncounted_writes(&mut self) -> Vec<u64>;
+
+    /// Sets CF, PF, AF, ZF, SF and OF as in `flags`.
+    fn set_arithmetic_flags(&mut self, flags: u64);
 
     /// Why the CPU's state is not what the guest's instructions have made it any more, once: the run is over then.
     fn take_loss(&mut self) -> Option<KvmError> {

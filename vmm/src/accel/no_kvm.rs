@@ -46,6 +46,14 @@ impl UserMode {
         match self.0 {}
     }
 
+    pub(super) fn has_run_in(&self, _: u64) -> bool {
+        match self.0 {}
+    }
+
+    pub(super) fn take_written<B: Backend<Cpu>>(&mut self, _: &mut Engine<B>) -> Vec<u64> {
+        match self.0 {}
+    }
+
     pub(super) fn take_loss(&mut self) -> Option<KvmError> {
         match self.0 {}
     }

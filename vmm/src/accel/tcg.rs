@@ -1,7 +1,7 @@
 //! The translator as an accelerator.
 
 use super::{
-    AccelError, Accelerator, CpuChoice, KVM, KvmError, Stop,
+    ARITHMETIC_FLAGS, AccelError, Accelerator, CpuChoice, KVM, KvmError, Stop,
     kvm::{self, UserMode},
     stats,
 };
@@ -150,6 +150,22 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
 
     fn set_rings(&mut self, rings: Rings) {
         self.engine.cpu.core.rings = rings;
+    }
+
+    fn is_counted(&self) -> bool {
+        let entry = self.engine.cpu.core.rings.entries;
+        self.user_mode.as_ref().is_none_or(|user| !user.has_run_in(entry))
+    }
+
+    fn take_uncounted_writes(&mut self) -> Vec<u64> {
+        let engine = &mut self.engine;
+        self.user_mode.as_mut().map_or_else(Vec::new, |user| user.take_written(engine))
+    }
+
+    fn set_arithmetic_flags(&mut self, flags: u64) {
+        let cpu = &mut self.engine.cpu;
+        let flags = cpu.rflags() & !ARITHMETIC_FLAGS | flags & ARITHMETIC_FLAGS;
+        cpu.set_rflags(flags);
     }
 
     fn take_loss(&mut self) -> Option<KvmError> {

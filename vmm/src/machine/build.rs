@@ -102,6 +102,7 @@ impl PcMachine {
             firmware_len,
             crossing: None,
             told: VirtualTime::ZERO,
+            marked_at: 0,
             marks: cpu.kvm,
             kept: None,
         };

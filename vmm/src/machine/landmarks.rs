@@ -1,9 +1,13 @@
 //! Going to a place that a landmark names, in a machine that counts.
 
 use super::{MachineError, PcMachine};
+use crate::accel::ARITHMETIC_FLAGS;
 use crate::landmark::{Landmark, Place, User};
 use rrvmm_replay::{EndReason, Position, Steppable as _, VirtualTime, timeline::Stop};
-use rrvmm_tcg::{core::Rings, stops::Stops};
+use rrvmm_tcg::{
+    core::Rings,
+    stops::{self, Stops},
+};
 use std::fmt;
 
 /// Where [`PcMachine::go_to`] has come to.
@@ -35,7 +39,7 @@ impl fmt::Display for Missed {
         match self {
             Missed::Gone => f.write_str("the replay has nothing like it"),
             Missed::Sleep => f.write_str("the guest slept at other times"),
-            Missed::Registers => f.write_str("user code never came there with these registers"),
+            Missed::Registers => f.write_str("user code never came there with these registers and operands"),
             Missed::Memory(1) => {
                 f.write_str("user code came there with these registers, but with other memory")
             }
@@ -47,6 +51,13 @@ impl fmt::Display for Missed {
 }
 
 impl PcMachine {
+    /// The place where the machine is.
+    pub(super) fn mark(&mut self) -> Landmark {
+        let since = self.last_known();
+        self.marked_at = self.position().count();
+        Landmark::here(&mut *self.accel, self.marked_at.saturating_sub(since))
+    }
+
     /// Counts the crossings between kernel and user mode from now on, which is power-on.
     pub fn follow_landmarks(&mut self) {
         self.accel.count_rings(u64::MAX);
@@ -66,11 +77,28 @@ impl PcMachine {
     /// Says that the machine, whose state was just taken from elsewhere, is at `mark`.
     pub fn is_at(&mut self, mark: &Landmark) {
         let since = match &mark.place {
-            Place::Kernel { since } => *since,
+            Place::Kernel { since } | Place::Counted { since } => *since,
             Place::User(_) => 0,
         };
-        let kernel_at = self.position().count().wrapping_sub(since);
-        self.accel.set_rings(Rings { entries: mark.entries, kernel_at, ..self.accel.rings() });
+        let here = self.position().count();
+        let start = here.wrapping_sub(since);
+        let rings = Rings { entries: mark.entries, kernel_at: start, user_at: start, ..self.accel.rings() };
+        self.accel.set_rings(rings);
+        self.marked_at = here;
+    }
+
+    /// What the recorder's CPU and this one have done differently, where the manual lets them, at the place of `mark`, where
+    /// the machine is: its flags, if other arithmetic flags than the machine's.
+    #[must_use]
+    pub fn undefined_at(&self, mark: &Landmark) -> Option<u64> {
+        let Place::User(user) = &mark.place else { return None };
+        let differ = (self.accel.save().rflags ^ user.rflags) & ARITHMETIC_FLAGS;
+        (differ != 0).then_some(user.rflags & ARITHMETIC_FLAGS)
+    }
+
+    /// Sets the arithmetic flags.
+    pub fn set_flags(&mut self, flags: u64) {
+        self.accel.set_arithmetic_flags(flags);
     }
 
     /// Goes to the place that `mark` names, and there to `time`.
@@ -81,6 +109,7 @@ impl PcMachine {
         let arrival = self.go_to_place(mark, time);
         self.accel.count_rings(u64::MAX);
         let arrival = arrival?;
+        self.marked_at = self.position().count();
         if arrival == Arrival::There {
             while self.now().time < time {
                 if !self.is_idle() {
@@ -109,10 +138,21 @@ impl PcMachine {
                 Place::User(user) if rings.entries == mark.entries && in_user_mode => {
                     return self.find(mark.entries, user);
                 }
-                Place::User(_) if rings.entries == mark.entries && mark.entries > 0 => {
+                Place::Counted { since } if rings.entries == mark.entries && in_user_mode => {
+                    let target = Position::from_count(rings.user_at.wrapping_add(*since));
+                    if self.position() > target {
+                        return Ok(Arrival::Passed(Missed::Gone));
+                    }
+                    target
+                }
+                Place::User(_) | Place::Counted { .. }
+                    if rings.entries == mark.entries && mark.entries > 0 =>
+                {
                     return Ok(Arrival::Passed(Missed::Gone));
                 }
-                Place::Kernel { .. } | Place::User(_) => Position::from_count(u64::MAX),
+                Place::Kernel { .. } | Place::User(_) | Place::Counted { .. } => {
+                    Position::from_count(u64::MAX)
+                }
             };
             if self.position() == target {
                 return Ok(match self.ended {
@@ -136,6 +176,12 @@ impl PcMachine {
         }
     }
 
+    /// Instructions completed when the machine was last at a landmark, or entered user mode since.
+    pub(super) fn last_known(&self) -> u64 {
+        let user_at = self.accel.rings().user_at;
+        if self.marked_at > self.position().count() { user_at } else { user_at.max(self.marked_at) }
+    }
+
     /// Lets the sleeping machine's time pass to its next timer, at most to `time`.
     fn sleep(&mut self, time: VirtualTime) -> Result<(), MachineError> {
         let until = self.next_deadline().map_or(time, |deadline| deadline.min(time));
@@ -152,7 +198,17 @@ impl PcMachine {
 
     /// Goes on to the first place in this stretch of user code that is as `user` says.
     fn find(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
-        let place = rrvmm_tcg::stops::Place { addr: user.rip, regs: Box::new(user.regs) };
+        let least = Position::from_count(self.last_known() + user.least);
+        while self.position() < least {
+            if let Stop::Ended(reason) = self.run_crossing(least)? {
+                return Ok(Arrival::Ended(reason));
+            }
+            if self.accel.rings().entries != entries || !self.accel.is_in_user_mode() {
+                return Ok(Arrival::Passed(Missed::Gone));
+            }
+        }
+        let place =
+            stops::Place { addr: user.rip, regs: Box::new(user.regs), words: user.words(&*self.accel) };
         let stops = Stops { place: Some(place), ..Stops::default() };
         self.set_stops(&stops);
         let found = self.search(entries, user);
@@ -161,9 +217,9 @@ impl PcMachine {
     }
 
     fn search(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
-        let mut alike = 0;
+        let (mut alike, mut told) = (0, 0);
         loop {
-            if user.is_here(&*self.accel) {
+            if user.is_here(&*self.accel, &mut told) {
                 return Ok(Arrival::There);
             }
             alike += u64::from(user.has_registers(&*self.accel));

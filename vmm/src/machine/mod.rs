@@ -22,7 +22,6 @@ pub use crate::pages::{PAGES_IN_CHUNK, Page, Pages};
 use crate::{
     accel::{Accelerator, KvmError, Stop as CpuStop},
     disk::{DiskError, Disks},
-    landmark::Landmark,
 };
 use bus::BoardBus;
 use clock::{Clock, Measure};
@@ -70,6 +69,8 @@ pub struct PcMachine {
     crossing: Option<(u64, bool)>,
     /// Up to when the machine has been told of the host's time.
     told: VirtualTime,
+    /// Instructions completed at the last landmark.
+    marked_at: u64,
     /// Whether positions are not counted, and landmarks say where it is.
     marks: bool,
     /// The state that was last given away in parts.
@@ -356,7 +357,7 @@ impl Steppable for PcMachine {
     }
 
     fn landmark(&mut self) -> Option<Vec<u8>> {
-        self.marks.then(|| Landmark::here(&*self.accel).encode())
+        self.marks.then(|| self.mark().encode())
     }
 
     fn run_until(&mut self, target: Position) -> Result<Stop<Hit>, MachineError> {
@@ -389,6 +390,10 @@ impl Steppable for PcMachine {
     fn admit(&mut self, input: Admitted<Input>) -> Result<(), MachineError> {
         match input.input() {
             Input::Time { ns } => self.clock.jump(self.time().after(*ns), self.position()),
+            Input::Flags { value } => {
+                self.accel.set_arithmetic_flags(*value);
+                return Ok(());
+            }
             // It was taken where nothing was due.
             Input::State { part, .. } => return self.take_part(part),
             Input::Serial { .. }

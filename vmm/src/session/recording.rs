@@ -97,6 +97,7 @@ fn wall_clock<R: Read + Seek>(journal: &mut JournalReader<R>) -> Result<i64, Ses
             | Input::PowerButton
             | Input::Time { .. }
             | Input::State { .. }
+            | Input::Flags { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. },

@@ -202,9 +202,10 @@ impl<W: Write> Resolver<W> {
 
     /// Goes to an event's place, and has it happen.
     fn follow(&mut self, entry: &Entry) -> Result<(), ResolveError> {
-        self.arrive(entry)?;
+        let flags = self.arrive(entry)?;
         match &entry.body {
             Body::Input { payload, .. } => {
+                self.keep_flags(flags)?;
                 let input: Input = codec::from_bytes(payload).map_err(JournalError::Codec)?;
                 self.admit(input)?;
                 self.good.since.push((self.mark.clone(), entry.clone()));
@@ -212,10 +213,12 @@ impl<W: Write> Resolver<W> {
             Body::Digest(expected) => {
                 let actual = self.machine.digest();
                 self.check(entry.number, expected, &actual)?;
+                self.keep_flags(flags)?;
                 self.seam.digest(self.machine.now(), &actual).map_err(SessionError::from)?;
                 self.is_good();
             }
             Body::End { reason, digest } => {
+                self.keep_flags(flags)?;
                 if reason.is_the_guests() {
                     // The guest ends its run in the instruction after this place at the latest.
                     let next = Position::from_count(self.machine.now().position.count() + 1);
@@ -226,6 +229,14 @@ impl<W: Write> Resolver<W> {
                 self.seam.end(self.machine.now(), *reason, &actual).map_err(SessionError::from)?;
             }
             Body::Landmark(_) | Body::State(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Has the flags that the machine was given in the new recording.
+    fn keep_flags(&mut self, flags: Option<u64>) -> Result<(), SessionError> {
+        if let Some(value) = flags {
+            self.seam.admit(Input::Flags { value }, self.machine.now())?;
         }
         Ok(())
     }
@@ -296,12 +307,17 @@ impl<W: Write> Resolver<W> {
         self.mark.as_ref().map_or_else(|| "power-on".to_owned(), |mark| mark.to_string())
     }
 
-    fn arrive(&mut self, entry: &Entry) -> Result<(), ResolveError> {
-        let Some(mark) = self.mark.clone() else { return Ok(()) };
+    /// Goes to the place of `entry`, and gives the machine the flags that it had there, if they are others: which are they?
+    fn arrive(&mut self, entry: &Entry) -> Result<Option<u64>, ResolveError> {
+        let Some(mark) = self.mark.clone() else { return Ok(None) };
         let Entry { number, stamp, .. } = *entry;
         let arrival = self.machine.go_to(&mark, stamp.time).map_err(DriveError::Machine);
         let missed = match arrival.map_err(SessionError::from)? {
-            Arrival::There | Arrival::Ended(_) if self.machine.now().time == stamp.time => return Ok(()),
+            Arrival::There | Arrival::Ended(_) if self.machine.now().time == stamp.time => {
+                let flags = self.machine.undefined_at(&mark);
+                flags.into_iter().for_each(|flags| self.machine.set_flags(flags));
+                return Ok(flags);
+            }
             Arrival::There => "its time there is another".to_owned(),
             Arrival::Ended(reason) => format!("the replay ends: {reason}"),
             Arrival::Passed(missed) => missed.to_string(),

@@ -199,6 +199,7 @@ impl Device for Console {
             | Input::PowerButton
             | Input::Time { .. }
             | Input::State { .. }
+            | Input::Flags { .. }
             | Input::Frame { .. }
             | Input::Pointer(_) => false,
         }

@@ -149,6 +149,7 @@ impl Device for Net {
             | Input::PowerButton
             | Input::Time { .. }
             | Input::State { .. }
+            | Input::Flags { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => false,
         }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     Bus,
-    block::{Backend, Exit, Linked},
+    block::{Backend, Exit, Guard, Linked},
     core::Crossing,
     itlb::Itlb,
     tlb::PAGE_MASK,
@@ -346,12 +346,16 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.backend.remind(&entry.code, block);
     }
 
-    /// The registers with which a run ends before a block at linear address `addr`.
-    fn guard(&self, mode: Mode, addr: u64) -> Option<Box<[u64; 16]>> {
+    /// What there must be for a run to end before a block at linear address `addr`.
+    fn guard(&self, mode: Mode, addr: u64) -> Option<Box<Guard>> {
         if mode.has(Mode::STEP | Mode::ALONE) {
             return None;
         }
-        self.cpu.core.observer.place(addr).map(|regs| Box::new(*regs))
+        let core = &self.cpu.core;
+        let regs = *core.observer.place(addr)?;
+        let words = core.observer.words(addr).iter();
+        let words = words.filter_map(|&(at, value)| Some((core.phys.host_address(at)?, value))).collect();
+        Some(Box::new(Guard { regs, words }))
     }
 
     /// Runs block `id` alone and accounts for it.

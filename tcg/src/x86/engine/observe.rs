@@ -62,7 +62,10 @@ impl<B: Backend<Cpu>> Engine<B> {
             return None;
         }
         let addr = linear_pc(&self.cpu, core.pc);
-        if core.observer.stops_at(core.count, addr, &core.regs[..16]) {
+        let holds = |&(at, value): &(u64, u64)| core.phys.read(at, 8) == Some(value);
+        if core.observer.stops_at(core.count, addr, &core.regs[..16])
+            && core.observer.words(addr).iter().all(holds)
+        {
             return Some(Hit::Breakpoint { addr });
         }
         is_at_event.then_some(Hit::Event { addr })
@@ -101,6 +104,12 @@ impl<B: Backend<Cpu>> Engine<B> {
         self.aligned = translations.aligned;
         self.cpu.set_data_translations(&translations.data);
         self.cpu.core.itlb.set_contents(&translations.fetch);
+    }
+
+    /// RAM pages written since the last call, in any order (see [`crate::phys::PhysMap::take_lately`]).
+    pub fn take_lately(&mut self) -> Vec<usize> {
+        self.cpu.core.tlb.close_writes();
+        self.cpu.core.phys.take_lately()
     }
 
     /// RAM pages written since the last call, ascending. No translation is dropped, and nothing is taken from

@@ -41,7 +41,7 @@ impl Kick {
 
     /// Kicks after `first`, and again and again after that: a kick between two system calls is lost.
     pub(super) fn arm(&self, first: Duration) {
-        self.set(first, Duration::from_millis(1));
+        self.set(first, first.clamp(Duration::from_micros(20), Duration::from_millis(1)));
     }
 
     /// No more kicks.

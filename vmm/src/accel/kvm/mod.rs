@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod kick;
+mod policy;
 mod registers;
 mod shell;
 mod tables;
@@ -19,6 +20,7 @@ pub use shell::NEEDED;
 
 use crate::host::Stopwatch;
 use kick::Kick;
+use policy::{Failure, Policy};
 use rrvmm_tcg::{
     Bus,
     block::Backend,
@@ -27,19 +29,13 @@ use rrvmm_tcg::{
         cpu::view,
         engine::{self, Engine},
         state::bits,
-        system::{cpuid, interrupt},
+        system::{cpuid, interrupt, paging},
     },
 };
 use shell::{Left, Shell, takes};
 use std::time::Duration;
 use tables::{Full, Tables};
 
-/// Host time after which a stretch of user code is interrupted, for devices and for the host to be looked at.
-const STRETCH: Duration = Duration::from_millis(4);
-/// A stretch that was not worth the way to KVM and back.
-const SHORT: Duration = Duration::from_micros(150);
-/// Fewest and most instructions of user code in one piece that the translator runs before KVM does.
-const TRIALS: (u64, u64) = (2_000, 256_000);
 /// Pages mapped at a fault.
 const AROUND: u64 = 16;
 /// Page tables whose pages are remembered.
@@ -47,11 +43,14 @@ const MOST_SPACES: usize = 16;
 /// Most pages mapped again in new tables.
 const MOST_PAGES: usize = 8192;
 
+/// The opcode of INT1.
+const INT1: u64 = 0xf1;
+
 /// Why [`UserMode::run`] came back.
 pub(super) enum Stop {
     /// As the translator's run does.
     Engine(engine::Stop),
-    /// User code has run for [`STRETCH`].
+    /// User code has run as long as it may.
     Paused,
 }
 
@@ -80,7 +79,9 @@ pub(super) struct UserMode {
     spaces: Vec<(u64, Vec<u64>)>,
     /// [`rrvmm_tcg::phys::PhysMap::takes`] when the tables were made.
     takes: u64,
-    trial: u64,
+    policy: Policy,
+    /// The entry into user mode in which KVM has last run.
+    ran_in: Option<u64>,
     /// Why it runs nothing any more.
     failure: Option<KvmError>,
     stats: Stats,
@@ -96,7 +97,8 @@ impl UserMode {
             space: u64::MAX,
             spaces: Vec::new(),
             takes: 0,
-            trial: TRIALS.0,
+            policy: Policy::of_process(),
+            ran_in: None,
             failure: None,
             stats: Stats::default(),
         })
@@ -112,7 +114,7 @@ impl UserMode {
     ) -> Stop {
         loop {
             let before = (engine.cpu.core.rings.entries, engine.cpu.core.mmu);
-            let end = limit.min(engine.cpu.core.count.saturating_add(self.trial));
+            let end = limit.min(engine.cpu.core.count.saturating_add(self.policy.trial));
             let stop = engine.run(bus, end, interrupt);
             if stop != engine::Stop::Limit || engine.cpu.core.count >= limit || self.failure.is_some() {
                 return Stop::Engine(stop);
@@ -123,22 +125,21 @@ impl UserMode {
             }
             if !self.tables.may_run(self.shell.memory(), &mut engine.cpu) {
                 self.stats.kept += 1;
-                self.wait_longer();
+                self.policy.wait_longer();
                 continue;
             }
             let begun = Stopwatch::start();
-            self.kick.arm(STRETCH);
+            self.kick.arm(self.policy.stretch);
             let ran = self.stretch(engine, bus, begun);
             self.kick.disarm();
             let took = begun.elapsed();
             self.stats.inside += took;
             match ran {
                 Ok(Some(stop)) => {
-                    self.trial = (self.trial / 2).max(TRIALS.0);
+                    self.policy.paid();
                     return stop;
                 }
-                Ok(None) if took < SHORT => self.wait_longer(),
-                Ok(None) => self.trial = (self.trial / 2).max(TRIALS.0),
+                Ok(None) => self.policy.took(took),
                 Err(failure @ KvmError::Lost(_)) => {
                     self.failure = Some(failure);
                     return Stop::Paused;
@@ -149,11 +150,6 @@ impl UserMode {
                 }
             }
         }
-    }
-
-    /// Going to KVM did not pay, or could not be: the translator runs more of user code before that is tried again.
-    fn wait_longer(&mut self) {
-        self.trial = (self.trial * 2).min(TRIALS.1);
     }
 
     /// User code in one piece, until it is kicked or has left. The CPU is in user mode.
@@ -171,6 +167,17 @@ impl UserMode {
             let root = self.prepare(&mut engine.cpu)?;
             self.shell.load(&engine.cpu, root)?;
             self.stats.entries += 1;
+            if self.ran_in != Some(entries) {
+                self.ran_in = Some(entries);
+                engine.take_lately();
+            }
+            match self.policy.failure(self.stats.entries) {
+                Some(Failure::Exit) => {
+                    return Err(KvmError::Exit("a failure that a test has asked for".into()));
+                }
+                Some(Failure::Lost) => return Err(KvmError::Lost("a test has asked for it".into())),
+                None => {}
+            }
             let left = self.shell.run(&mut engine.cpu)?;
             if left == Left::Kicked {
                 self.stats.kicks += 1;
@@ -198,7 +205,7 @@ impl UserMode {
             {
                 return Ok((stop != engine::Stop::Limit).then_some(Stop::Engine(stop)));
             }
-            if left == Left::Kicked || begun.elapsed() > STRETCH {
+            if left == Left::Kicked || begun.elapsed() > self.policy.stretch {
                 return Ok(Some(Stop::Paused));
             }
             // Code that may not run here is the translator's, and so is a page that cannot be mapped.
@@ -246,7 +253,8 @@ impl UserMode {
                 Err(Full) => return self.renew(cpu),
             }
         }
-        Ok(root)
+        // What was mapped just now may be code that was data before.
+        if self.tables.hold(&cpu.core.phys) { Ok(root) } else { self.renew(cpu) }
     }
 
     /// New tables, with the pages that user code of this address space had mapped before.
@@ -269,17 +277,45 @@ impl UserMode {
         self.tables.renew(self.shell.memory())?;
         let known = self.spaces.iter().find(|(space, _)| *space == self.space);
         let known = known.map(|(_, pages)| pages.clone()).unwrap_or_default();
-        for page in known.into_iter().take(MOST_PAGES) {
+        self.map_all(cpu, &known);
+        // Code that was found late, and mapped as data before: it is known now.
+        if !self.tables.hold(&cpu.core.phys) {
+            self.tables.renew(self.shell.memory())?;
+            self.map_all(cpu, &known);
+        }
+        self.tables.root().ok_or_else(|| KvmError::Exit("no room for tables".to_owned()))
+    }
+
+    fn map_all(&mut self, cpu: &mut Cpu, pages: &[u64]) {
+        for &page in pages.iter().take(MOST_PAGES) {
             if self.tables.map(self.shell.memory(), cpu, page).is_err() {
                 break;
             }
         }
-        self.tables.root().ok_or_else(|| KvmError::Exit("no room for tables".to_owned()))
     }
 
     /// Why the CPU's state is not what it should be any more.
     pub(super) fn take_loss(&mut self) -> Option<KvmError> {
         self.failure.take_if(|failure| matches!(failure, KvmError::Lost(_)))
+    }
+
+    /// Whether any of the user code since entry number `entry` into user mode has run here.
+    pub(super) fn has_run_in(&self, entry: u64) -> bool {
+        self.ran_in == Some(entry)
+    }
+
+    /// Physical addresses of the pages that user code has written since the last call: here, of those that it can still
+    /// write, and in the translator since it first went from there to KVM.
+    pub(super) fn take_written<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> Vec<u64> {
+        let lately = engine.take_lately();
+        let phys = &engine.cpu.core.phys;
+        let written = self.shell.take_written().unwrap_or_default();
+        let may = self.tables.writable(phys);
+        let mut written: Vec<_> = written.into_iter().filter(|page| may.contains(page)).collect();
+        written.extend(lately.into_iter().map(|page| phys.page_address(page)));
+        written.sort_unstable();
+        written.dedup();
+        written
     }
 
     /// What `--stats` says of it.
@@ -311,7 +347,9 @@ fn leaves(cpu: &Cpu, bus: &dyn Bus) -> Vec<(u32, u32, cpuid::Leaf)> {
 /// A debug trap: user code has set TF, or this is INT1.
 fn trap<B: Backend<Cpu>>(engine: &mut Engine<B>, bus: &mut dyn Bus) {
     let cpu = &mut engine.cpu;
-    if cpu.sys.eflags & bits::TF != 0 {
+    // Where TF is clear, the instruction may be the one that has cleared it.
+    let before = paging::peek(cpu, cpu.core.pc.wrapping_sub(1)).and_then(|phys| cpu.core.phys.read(phys, 1));
+    if cpu.sys.eflags & bits::TF != 0 || before != Some(INT1) {
         let single_step = 1 << 14;
         interrupt::raise(cpu, bus, Exception::Debug { dr6: single_step });
     } else {

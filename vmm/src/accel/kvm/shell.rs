@@ -8,8 +8,9 @@
 
 use super::{KvmError, registers, tables::put};
 use kvm_bindings::{
-    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_USER_MEMORY, KVM_CAP_XSAVE, Msrs,
-    kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs, kvm_userspace_memory_region,
+    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_USER_MEMORY, KVM_CAP_XSAVE,
+    KVM_MEM_LOG_DIRTY_PAGES, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
+    kvm_userspace_memory_region,
 };
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
 use rrvmm_tcg::{
@@ -96,6 +97,8 @@ pub(super) struct Shell {
     vm: VmFd,
     memory: GuestMemoryMmap,
     tables_slot: u32,
+    /// The guest's RAM: slot, start, length.
+    ram: Vec<(u32, u64, u64)>,
     /// What KVM has now.
     sregs: kvm_sregs,
     fpu: Option<registers::Fpu>,
@@ -113,18 +116,20 @@ impl Shell {
         let ranges = [&SHELL, &TABLES, &PATCHES].map(|area| (GuestAddress(area.start), area.len as usize));
         let memory = GuestMemoryMmap::from_ranges(&ranges).map_err(KvmError::Host)?;
         let mut slot = 0;
+        let mut ram = Vec::new();
         for (start, len, host) in phys.ram() {
             // Video memory lies above; user code reaches it through the translator.
             if start >> 40 == 0 {
                 if start + len > SHELL.start {
                     return Err(KvmError::Memory(len));
                 }
-                set_slot(&vm, slot, start, len, host)?;
+                set_slot(&vm, slot, start, len, host, KVM_MEM_LOG_DIRTY_PAGES)?;
+                ram.push((slot, start, len));
                 slot += 1;
             }
         }
         for area in [&SHELL, &PATCHES, &TABLES] {
-            set_slot(&vm, slot, area.start, area.len, host_of(&memory, area))?;
+            set_slot(&vm, slot, area.start, area.len, host_of(&memory, area), 0)?;
             slot += 1;
         }
         let vcpu = vm.create_vcpu(0).map_err(KvmError::call("make a vCPU"))?;
@@ -134,6 +139,7 @@ impl Shell {
             vm,
             memory,
             tables_slot: slot - 1,
+            ram,
             sregs,
             fpu: None,
             gdt: Vec::new(),
@@ -155,8 +161,8 @@ impl Shell {
 
     /// Makes KVM forget all it has read of the page tables.
     pub(super) fn forget_tables(&mut self) -> Result<(), KvmError> {
-        set_slot(&self.vm, self.tables_slot, TABLES.start, 0, host_of(&self.memory, &TABLES))?;
-        set_slot(&self.vm, self.tables_slot, TABLES.start, TABLES.len, host_of(&self.memory, &TABLES))
+        set_slot(&self.vm, self.tables_slot, TABLES.start, 0, host_of(&self.memory, &TABLES), 0)?;
+        set_slot(&self.vm, self.tables_slot, TABLES.start, TABLES.len, host_of(&self.memory, &TABLES), 0)
     }
 
     /// Descriptors, gates, handlers, stack and the tables that lead to them.
@@ -320,6 +326,8 @@ impl Shell {
                 },
                 // The shell's HLT comes yet.
                 Exit::Signal if in_shell => continue,
+                // PVM goes to the handler in ring 3.
+                Exit::Signal if regs.rip == SYSCALL_HANDLER => Left::SystemCall,
                 Exit::Signal => Left::Kicked,
                 Exit::Unable | Exit::Failure(_) if in_shell => {
                     return Err(KvmError::Lost(format!("it stopped in the shell, at {:#x}", regs.rip)));
@@ -335,11 +343,43 @@ impl Shell {
                 fpu.put(cpu);
                 self.fpu = Some(fpu);
             }
+            if left == Left::Kicked && self.take_debug_trap()? {
+                return Ok(Left::Vector(1));
+            }
             return match exit {
                 Exit::Failure(what) => Err(KvmError::Exit(what)),
                 Exit::Halt | Exit::Signal | Exit::Unable => Ok(left),
             };
         }
+    }
+
+    /// Whether the kick has come between a single step and the trap that it makes, which KVM would forget or deliver
+    /// later. Faults come again with their instruction.
+    fn take_debug_trap(&self) -> Result<bool, KvmError> {
+        let events = self.vcpu.get_vcpu_events().map_err(KvmError::call("tell what is pending"))?;
+        let exception = events.exception;
+        if exception.injected == 0 && exception.pending == 0 {
+            return Ok(false);
+        }
+        let none = Default::default();
+        self.vcpu.set_vcpu_events(&none).map_err(KvmError::call("forget what was pending"))?;
+        Ok(exception.nr == 1)
+    }
+
+    /// Physical addresses of the pages of RAM that user code has written since the last call, ascending.
+    pub(super) fn take_written(&self) -> Result<Vec<u64>, KvmError> {
+        let mut pages = Vec::new();
+        for &(slot, start, len) in &self.ram {
+            let failed = KvmError::call("tell which pages were written");
+            let log = self.vm.get_dirty_log(slot, len as usize).map_err(failed)?;
+            for (n, mut bits) in log.into_iter().enumerate().filter(|&(_, bits)| bits != 0) {
+                while bits != 0 {
+                    pages.push(start + (n as u64 * 64 + u64::from(bits.trailing_zeros())) * 4096);
+                    bits &= bits - 1;
+                }
+            }
+        }
+        Ok(pages)
     }
 
     /// The linear address of the last page fault.
@@ -364,7 +404,11 @@ impl Shell {
             }
             // The instruction is two bytes long, and has overwritten RCX and R11 as it will again.
             Left::SystemCall => {
-                let rsp = if regs.rip == SYSCALL_HANDLER + 1 { regs.rsp } else { self.frame_word(3) };
+                let rsp = if matches!(regs.rip.wrapping_sub(SYSCALL_HANDLER), 0 | 1) {
+                    regs.rsp
+                } else {
+                    self.frame_word(3)
+                };
                 Ok(registers::Frame { rip: regs.rcx.wrapping_sub(2), rflags: regs.r11, rsp })
             }
             Left::Vector(vector) => {
@@ -405,10 +449,10 @@ fn host_of(memory: &GuestMemoryMmap, area: &Area) -> usize {
     memory.get_host_address(GuestAddress(area.start)).map_or(0, |p| p as usize)
 }
 
-fn set_slot(vm: &VmFd, slot: u32, start: u64, len: u64, host: usize) -> Result<(), KvmError> {
+fn set_slot(vm: &VmFd, slot: u32, start: u64, len: u64, host: usize, flags: u32) -> Result<(), KvmError> {
     let region = kvm_userspace_memory_region {
         slot,
-        flags: 0,
+        flags,
         guest_phys_addr: start,
         memory_size: len,
         userspace_addr: host as u64,
@@ -418,7 +462,8 @@ fn set_slot(vm: &VmFd, slot: u32, start: u64, len: u64, host: usize) -> Result<(
     unsafe { vm.set_user_memory_region(region) }.map_err(KvmError::call("take guest memory"))
 }
 
-/// What user code must be like for the shell: 4-level paging, no debugging, no privileges, no lazy FPU.
+/// What user code must be like for the shell: 4-level paging, no debugging, no privileges, no lazy FPU. No selectors of data
+/// segments, which 64-bit programs have no use for: PVM loses them.
 pub(super) fn takes(cpu: &Cpu) -> bool {
     let s = &cpu.sys;
     let unusual = bits::TF | bits::RF | bits::VM | bits::IOPL | bits::NT;
@@ -429,6 +474,7 @@ pub(super) fn takes(cpu: &Cpu) -> bool {
         && s.eflags & bits::IF != 0
         && s.dr7 & 0xff == 0
         && s.segs[seg::CS].attr & Segment::L != 0
+        && [seg::ES, seg::DS, seg::FS, seg::GS].iter().all(|&n| s.segs[n].selector == 0)
         && s.shadow == rrvmm_tcg::x86::state::Shadow::None
         && s.pending_debug == 0
         && !s.halted

@@ -12,7 +12,7 @@ use super::KvmError;
 use super::shell::{PATCHES, TABLES};
 use super::telltale::{self, Verdict};
 use rrvmm_tcg::{phys::PhysMap, x86::Cpu, x86::system::paging};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 const PRESENT: u64 = 1;
@@ -27,6 +27,8 @@ const FRAME: u64 = 0xff_ffff_f000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Mapped {
     ram: usize,
+    /// Physical address of what is there: the page, or a copy of it.
+    to: u64,
     writable: bool,
     executable: bool,
 }
@@ -59,7 +61,19 @@ enum Code {
     Never,
 }
 
-/// Nothing can be mapped any more until [`Tables::start_over`].
+impl Mapped {
+    /// How it is executed, which it is.
+    fn code(&self, phys: &PhysMap) -> Code {
+        if self.to == phys.page_address(self.ram) { Code::AsIs } else { Code::Copy(self.to) }
+    }
+
+    /// Whether it only adds rights to `old`: KVM may have kept what it had read.
+    fn extends(&self, old: &Self) -> bool {
+        self.to == old.to && self.writable >= old.writable && self.executable >= old.executable
+    }
+}
+
+/// It cannot be mapped in these tables: there is no room, or they say otherwise.
 pub(super) struct Full;
 
 impl Tables {
@@ -87,14 +101,14 @@ impl Tables {
     }
 
     /// Whether everything that is mapped may still be so: nothing is written that holds code, nothing executed that was
-    /// written since it was looked at.
+    /// written since it was looked at, or is executed in another way now.
     pub(super) fn hold(&mut self, phys: &PhysMap) -> bool {
         if self.held == phys.code_changes {
             return true;
         }
         let all = self.mapped.values().all(|m| match (m.writable, m.executable) {
             (true, _) => !phys.has_code(m.ram),
-            (false, true) => phys.has_code(m.ram),
+            (false, true) => phys.is_intact(m.ram) && self.codes.get(&m.ram) == Some(&m.code(phys)),
             (false, false) => true,
         });
         if all {
@@ -106,6 +120,11 @@ impl Tables {
     /// The linear pages that are mapped, ascending.
     pub(super) fn pages(&self) -> Vec<u64> {
         self.mapped.keys().copied().collect()
+    }
+
+    /// Physical addresses of the pages that user code may write.
+    pub(super) fn writable(&self, phys: &PhysMap) -> BTreeSet<u64> {
+        self.mapped.values().filter(|m| m.writable).map(|m| phys.page_address(m.ram)).collect()
     }
 
     /// Whether new tables would not fit any more.
@@ -131,15 +150,15 @@ impl Tables {
     /// Whether the page that the next instruction lies in may be executed, as far as is known without a walk.
     pub(super) fn may_run(&mut self, memory: &GuestMemoryMmap, cpu: &mut Cpu) -> bool {
         let Some(settled) = paging::settled(cpu, cpu.core.pc) else { return true };
-        let phys = &mut cpu.core.phys;
-        let ram = phys.page_for_read(settled.phys).and_then(|page| page.ram);
-        ram.is_none_or(|ram| self.code(memory, phys, ram) != Code::Never)
+        let ram = cpu.core.phys.page_for_read(settled.phys).and_then(|page| page.ram);
+        ram.is_none_or(|ram| self.code(memory, cpu, ram) != Code::Never)
     }
 
     /// How the page of RAM is executed. It is marked as code, so that a write to it is noticed.
-    fn code(&mut self, memory: &GuestMemoryMmap, phys: &mut PhysMap, ram: usize) -> Code {
+    fn code(&mut self, memory: &GuestMemoryMmap, cpu: &mut Cpu, ram: usize) -> Code {
+        let phys = &mut cpu.core.phys;
         if let Some(&code) = self.codes.get(&ram)
-            && phys.has_code(ram)
+            && phys.is_intact(ram)
         {
             return code;
         }
@@ -156,7 +175,8 @@ impl Tables {
             }
             Verdict::Keep => Code::Never,
         };
-        phys.mark_code(ram, 0, 4096);
+        cpu.core.tlb.protect_page(phys.page_address(ram));
+        phys.mark_intact(ram);
         self.codes.insert(ram, code);
         code
     }
@@ -193,14 +213,17 @@ impl Tables {
         let phys = &mut cpu.core.phys;
         let Some(ram) = phys.page_for_read(settled.phys).and_then(|p| p.ram) else { return Ok(false) };
         let same = phys.page_for_write(settled.phys).and_then(|p| p.ram) == Some(ram);
-        let code = if settled.executable { self.code(memory, phys, ram) } else { Code::Never };
+        let code = if settled.executable { self.code(memory, cpu, ram) } else { Code::Never };
+        let phys = &mut cpu.core.phys;
         // Writes to translated code go the slow way, which discards it.
         let writable = settled.writable && same && !settled.executable && !phys.has_code(ram);
-        let phys = &mut cpu.core.phys;
-        let new = Mapped { ram, writable, executable: code != Code::Never };
         let to = if let Code::Copy(copy) = code { copy } else { phys.page_address(ram) };
+        let new = Mapped { ram, to, writable, executable: code != Code::Never };
         if to >> 40 != 0 || self.mapped.get(&page) == Some(&new) {
             return Ok(false);
+        }
+        if self.mapped.get(&page).is_some_and(|old| !new.extends(old)) {
+            return Err(Full);
         }
         if writable {
             phys.mark_dirty(ram);

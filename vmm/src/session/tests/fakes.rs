@@ -148,6 +148,7 @@ impl Steppable for Echo {
             | Input::PowerButton
             | Input::Time { .. }
             | Input::State { .. }
+            | Input::Flags { .. }
             | Input::Frame { .. }
             | Input::Pointer(_)
             | Input::Console { .. } => {}
