@@ -82,6 +82,10 @@ pub struct Engine<B: Backend<Cpu>> {
     clock: Option<fn() -> u64>,
     /// Whether the TLB was filled under alignment checks: then ring 3's accesses all take the slow path.
     aligned: bool,
+    /// Whether the run need not come to its limit exactly.
+    roughly: bool,
+    /// Whether it has come as near as whole blocks do.
+    is_near: bool,
 }
 
 impl<B: Backend<Cpu>> Engine<B> {
@@ -95,6 +99,8 @@ impl<B: Backend<Cpu>> Engine<B> {
             scratch: translate::Scratch::default(),
             clock: None,
             aligned: false,
+            roughly: false,
+            is_near: false,
         }
     }
 
@@ -143,6 +149,15 @@ impl<B: Backend<Cpu>> Engine<B> {
         if self.cpu.core.observer.limit() <= self.cpu.core.count { Stop::Hit } else { stop }
     }
 
+    /// As [`Engine::run`], but ends before the block that would pass `limit`: no instruction is translated by itself for the
+    /// sake of that.
+    pub fn run_roughly(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
+        self.roughly = true;
+        let stop = self.run(bus, limit, interrupt);
+        self.roughly = false;
+        stop
+    }
+
     fn run_until(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
         let (mut stuck, mut last) = (0, self.cpu.core.count);
         // Memory may have been written from outside since the last run.
@@ -181,8 +196,12 @@ impl<B: Backend<Cpu>> Engine<B> {
             let attention = std::mem::take(&mut self.cpu.core.leave) | bus.attention();
             stuck = if self.cpu.core.count == last { stuck + 1 } else { 0 };
             last = self.cpu.core.count;
+            let is_near = std::mem::take(&mut self.is_near);
             if attention || stuck > MAX_STUCK {
                 return Stop::Attention;
+            }
+            if is_near {
+                return Stop::Limit;
             }
         }
     }
@@ -247,6 +266,10 @@ impl<B: Backend<Cpu>> Engine<B> {
                 return Ok(());
             }
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
+                if self.roughly {
+                    self.is_near = true;
+                    return Ok(());
+                }
                 return self.one_by_one(bus, mode, limit);
             }
             let (last, exit) = self.enter_linked(bus, id, mode, limit, moves)?;

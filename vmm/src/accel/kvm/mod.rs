@@ -114,8 +114,12 @@ impl UserMode {
     ) -> Stop {
         loop {
             let before = (engine.cpu.core.rings.entries, engine.cpu.core.mmu);
-            let end = limit.min(engine.cpu.core.count.saturating_add(self.policy.trial));
-            let stop = engine.run(bus, end, interrupt);
+            let piece = self.policy.piece(before.1 == view::USER);
+            let end = limit.min(engine.cpu.core.count.saturating_add(piece));
+            let stop = match end < limit {
+                true => engine.run_roughly(bus, end, interrupt),
+                false => engine.run(bus, end, interrupt),
+            };
             if stop != engine::Stop::Limit || engine.cpu.core.count >= limit || self.failure.is_some() {
                 return Stop::Engine(stop);
             }

@@ -13,6 +13,8 @@ const STRETCH: Duration = Duration::from_millis(4);
 const SHORT: Duration = Duration::from_micros(150);
 /// Fewest and most instructions of user code in one piece that the translator runs before KVM does.
 const TRIALS: (u64, u64) = (2_000, 256_000);
+/// Instructions from a place in the kernel on before user mode is looked for.
+const KERNEL: u64 = 32_000;
 
 /// When user code goes to KVM.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,11 @@ impl Policy {
         }
         policy.move_on();
         policy
+    }
+
+    /// Instructions that the translator runs in one piece, from user mode on or from the kernel.
+    pub(super) fn piece(&self, user: bool) -> u64 {
+        if user || self.moves.is_some() { self.trial } else { self.trial.max(KERNEL) }
     }
 
     /// A stretch took `time`.
