@@ -7,13 +7,14 @@
 //! and the pages are all, so is everything else, and it does not matter which place is found.
 
 use crate::accel::Accelerator;
-use iced_x86::{Decoder, DecoderOptions, Instruction, Register};
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Register};
 use rrvmm_replay::{Digest, codec};
 use rrvmm_tcg::x86::{State, state::gpr};
 use serde::{Deserialize, Serialize};
 
-/// Instructions whose operands are looked at.
+/// Instructions whose operands are looked at, on each of so many ways.
 const AHEAD: usize = 16;
+const MOST_WAYS: usize = 3;
 /// Most bytes of them.
 const CODE: usize = AHEAD * 15;
 /// Most pages that are remembered as written.
@@ -182,19 +183,31 @@ fn word(accel: &dyn Accelerator, addr: u64) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
-/// What the next instructions use: addresses, ascending, and what is there.
+/// What the next instructions use, and those that jumps among them lead to: addresses, ascending, and what is there.
 fn operands(accel: &dyn Accelerator, state: &State) -> Vec<(u64, u64)> {
-    let mut code = [0; CODE];
-    let len = accel.peek_range(state.rip, &mut code);
-    let mut found = Vec::new();
-    let mut decoder = Decoder::with_ip(64, &code[..len], state.rip, DecoderOptions::NONE);
-    for _ in 0..AHEAD {
-        if !decoder.can_decode() {
-            break;
+    let (mut found, mut ways) = (Vec::new(), vec![state.rip]);
+    let mut next = 0;
+    while let Some(&way) = ways.get(next) {
+        next += 1;
+        let mut code = [0; CODE];
+        let len = accel.peek_range(way, &mut code);
+        let mut decoder = Decoder::with_ip(64, &code[..len], way, DecoderOptions::NONE);
+        for _ in 0..AHEAD {
+            if !decoder.can_decode() {
+                break;
+            }
+            let instruction = decoder.decode();
+            let used =
+                (0..instruction.op_count()).filter_map(|operand| address(&instruction, operand, state));
+            found.extend(used.map(|addr| (addr, word(accel, addr))));
+            let target = instruction.near_branch_target();
+            if target != 0 && ways.len() < MOST_WAYS && !ways.contains(&target) {
+                ways.push(target);
+            }
+            if instruction.flow_control() == FlowControl::UnconditionalBranch {
+                break;
+            }
         }
-        let instruction = decoder.decode();
-        let used = (0..instruction.op_count()).filter_map(|operand| address(&instruction, operand, state));
-        found.extend(used.map(|addr| (addr, word(accel, addr))));
     }
     found.sort_unstable();
     found.dedup();
