@@ -62,14 +62,36 @@ pub struct PhysMap {
     written: Vec<usize>,
     /// The pages marked as [`LATELY`], in any order.
     lately: Vec<usize>,
-    /// RAM pages whose code was written and whose blocks must go.
-    pub stale_code: Vec<usize>,
+    /// Where code was written, or what shares a granule with it: blocks made from these bytes must go.
+    pub stale_code: Vec<StaleCode>,
     /// How often written pages were taken: from then on, writes count anew.
     pub takes: u64,
     /// How often a page began or ceased to hold translated code.
     pub code_changes: u64,
     /// RAM pages that somebody has looked at as code, and that nothing was written to since.
     intact: BTreeSet<usize>,
+}
+
+/// Which granules of a page hold translated code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks(u64);
+
+impl Marks {
+    /// Marks `size` bytes from `offset` on.
+    pub fn add(&mut self, offset: usize, size: usize) {
+        self.0 |= granules(offset, size);
+    }
+}
+
+/// Bytes of a RAM page that were written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaleCode {
+    /// The page.
+    pub page: usize,
+    /// The first byte.
+    pub offset: u16,
+    /// Number of bytes.
+    pub size: u16,
 }
 
 /// Written since the last [`PhysMap::take_dirty`].
@@ -335,7 +357,7 @@ impl PhysMap {
     pub fn note_write(&mut self, page: usize, offset: usize, size: usize) {
         self.mark_dirty(page);
         if self.code[page] & granules(offset, size) != 0 {
-            self.stale_code.push(page);
+            self.stale_code.push(StaleCode { page, offset: offset as u16, size: size as u16 });
         }
     }
 
@@ -370,11 +392,22 @@ impl PhysMap {
         self.intact.contains(&page)
     }
 
+    /// Whether all of RAM page `page` is marked, maybe by somebody who wants to hear of any write to it.
+    #[must_use]
+    pub fn is_all_code(&self, page: usize) -> bool {
+        self.code[page] == u64::MAX
+    }
+
     /// Forgets that RAM page `page` holds code.
     pub fn clear_code(&mut self, page: usize) {
         self.intact.remove(&page);
-        self.code_changes += u64::from(self.code[page] != 0);
-        self.code[page] = 0;
+        self.set_code(page, Marks::default());
+    }
+
+    /// Replaces what is known of code in RAM page `page`.
+    pub fn set_code(&mut self, page: usize, marks: Marks) {
+        self.code_changes += u64::from((self.code[page] == 0) != (marks.0 == 0));
+        self.code[page] = marks.0;
     }
 
     /// Marks RAM page `page` as written.

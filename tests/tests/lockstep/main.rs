@@ -7,6 +7,7 @@
 #![cfg(all(target_arch = "x86_64", unix))]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod beside;
 mod codes;
 mod kind;
 mod neighbours;

@@ -3,6 +3,7 @@
 use crate::{
     block::Span,
     itlb::{Itlb, Witness},
+    tlb::PAGE,
     x86::{Cpu, mode::Mode, state::seg},
 };
 use std::collections::BTreeMap;
@@ -341,6 +342,34 @@ impl<C> Cache<C> {
         }
     }
 
+    /// Discards the blocks made from any of the `size` bytes at `offset` of RAM page `page`; a block of two pages counts as if both were
+    /// this one. Calls `keep` with offset and length of what is left of others there. Returns how many were discarded.
+    pub fn discard_written(
+        &mut self,
+        page: usize,
+        (offset, size): (usize, usize),
+        mut keep: impl FnMut(usize, usize),
+    ) -> u64 {
+        let Some(mut ids) = self.pages.get_mut(page).map(std::mem::take) else { return 0 };
+        let mut discarded = 0;
+        ids.retain(|&id| {
+            let block = &self.blocks[id as usize];
+            let pieces = block.pieces().into_iter().filter(|(_, len)| *len != 0);
+            if !block.live {
+                return false;
+            }
+            if pieces.clone().any(|(start, len)| start < offset + size && offset < start + len) {
+                self.discard(id);
+                discarded += 1;
+                return false;
+            }
+            pieces.for_each(|(start, len)| keep(start, len));
+            true
+        });
+        self.pages[page] = ids;
+        discarded
+    }
+
     /// Discards every block with code in RAM page `page`. Returns how many.
     pub fn discard_page(&mut self, page: usize) -> u64 {
         let Some(ids) = self.pages.get_mut(page).map(std::mem::take) else { return 0 };
@@ -348,6 +377,16 @@ impl<C> Cache<C> {
             self.discard(id);
         }
         ids.len() as u64
+    }
+}
+
+impl<C> Entry<C> {
+    /// Where in a RAM page the block lies, by offset and length: in its first page, and, maybe, at the beginning of its second.
+    fn pieces(&self) -> [(usize, usize); 2] {
+        let offset = (self.phys % PAGE) as usize;
+        let len = self.span.len as usize;
+        let first = len.min(PAGE as usize - offset);
+        [(offset, first), (0, len - first)]
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     block::{Backend, Exit, Guard, Linked},
     core::Crossing,
     itlb::Itlb,
+    phys::{Marks, StaleCode},
     tlb::PAGE_MASK,
 };
 use cache::{Cache, Entry};
@@ -592,11 +593,21 @@ impl<B: Backend<Cpu>> Engine<B> {
         })
     }
 
-    /// Throws away the blocks of pages whose code was written.
+    /// Throws away the blocks whose code was written. Others of the same page stay: there are programs that keep what they write next
+    /// to their code.
     fn drop_stale(&mut self) {
-        while let Some(page) = self.cpu.core.phys.stale_code.pop() {
-            self.stats.discarded += self.cache.discard_page(page);
-            self.cpu.core.phys.clear_code(page);
+        let phys = &mut self.cpu.core.phys;
+        while let Some(StaleCode { page, offset, size }) = phys.stale_code.pop() {
+            if phys.is_all_code(page) {
+                self.stats.discarded += self.cache.discard_page(page);
+                phys.clear_code(page);
+                continue;
+            }
+            let mut kept = Marks::default();
+            let written = (usize::from(offset), usize::from(size));
+            let keep = |offset, size| kept.add(offset, size);
+            self.stats.discarded += self.cache.discard_written(page, written, keep);
+            phys.set_code(page, kept);
         }
         self.disconnect();
     }
