@@ -5,6 +5,7 @@
 
 mod debian;
 mod failures;
+mod gaps;
 mod load;
 mod programs;
 
