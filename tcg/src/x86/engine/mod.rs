@@ -83,8 +83,8 @@ pub struct Engine<B: Backend<Cpu>> {
     clock: Option<fn() -> u64>,
     /// Whether the TLB was filled under alignment checks: then ring 3's accesses all take the slow path.
     aligned: bool,
-    /// Whether the run need not come to its limit exactly.
-    roughly: bool,
+    /// Where a run began that need not come to its limit exactly.
+    roughly: Option<u64>,
     /// Whether it has come as near as whole blocks do.
     is_near: bool,
 }
@@ -100,7 +100,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             scratch: translate::Scratch::default(),
             clock: None,
             aligned: false,
-            roughly: false,
+            roughly: None,
             is_near: false,
         }
     }
@@ -153,9 +153,9 @@ impl<B: Backend<Cpu>> Engine<B> {
     /// As [`Engine::run`], but ends before the block that would pass `limit`: no instruction is translated by itself for the
     /// sake of that.
     pub fn run_roughly(&mut self, bus: &mut dyn Bus, limit: u64, interrupt: bool) -> Stop {
-        self.roughly = true;
+        self.roughly = Some(self.cpu.core.count);
         let stop = self.run(bus, limit, interrupt);
-        self.roughly = false;
+        self.roughly = None;
         stop
     }
 
@@ -267,7 +267,8 @@ impl<B: Backend<Cpu>> Engine<B> {
                 return Ok(());
             }
             if self.cpu.core.count + u64::from(self.cache.blocks[id as usize].insns) > limit {
-                if self.roughly {
+                // A run that has begun here must come on.
+                if self.roughly.is_some_and(|start| self.cpu.core.count > start) {
                     self.is_near = true;
                     return Ok(());
                 }
