@@ -3,6 +3,7 @@
 use crate::{
     block::Span,
     itlb::{Itlb, Witness},
+    phys::Marks,
     tlb::PAGE,
     x86::{Cpu, mode::Mode, state::seg},
 };
@@ -343,31 +344,38 @@ impl<C> Cache<C> {
     }
 
     /// Discards the blocks made from any of the `size` bytes at `offset` of RAM page `page`; a block of two pages counts as if both were
-    /// this one. Calls `keep` with offset and length of what is left of others there. Returns how many were discarded.
-    pub fn discard_written(
-        &mut self,
-        page: usize,
-        (offset, size): (usize, usize),
-        mut keep: impl FnMut(usize, usize),
-    ) -> u64 {
+    /// this one. Returns how many.
+    pub fn discard_written(&mut self, page: usize, (offset, size): (usize, usize)) -> u64 {
         let Some(mut ids) = self.pages.get_mut(page).map(std::mem::take) else { return 0 };
         let mut discarded = 0;
         ids.retain(|&id| {
             let block = &self.blocks[id as usize];
-            let pieces = block.pieces().into_iter().filter(|(_, len)| *len != 0);
-            if !block.live {
-                return false;
-            }
-            if pieces.clone().any(|(start, len)| start < offset + size && offset < start + len) {
+            let is_written = |(start, len)| len != 0 && start < offset + size && offset < start + len;
+            if block.live && block.pieces().into_iter().any(is_written) {
                 self.discard(id);
                 discarded += 1;
-                return false;
             }
-            pieces.for_each(|(start, len)| keep(start, len));
-            true
+            self.blocks[id as usize].live
         });
         self.pages[page] = ids;
         discarded
+    }
+
+    /// Whether there may be blocks in RAM page `page`.
+    pub fn has_blocks(&self, page: usize) -> bool {
+        self.pages.get(page).is_some_and(|ids| !ids.is_empty())
+    }
+
+    /// Which granules of RAM page `page` blocks are made from.
+    pub fn marks(&self, page: usize) -> Marks {
+        let mut marks = Marks::default();
+        for &id in self.pages.get(page).into_iter().flatten() {
+            let block = &self.blocks[id as usize];
+            for (offset, len) in block.pieces().into_iter().filter(|(_, len)| block.live && *len != 0) {
+                marks.add(offset, len);
+            }
+        }
+        marks
     }
 
     /// Discards every block with code in RAM page `page`. Returns how many.

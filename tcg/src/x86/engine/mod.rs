@@ -19,7 +19,7 @@ use crate::{
     block::{Backend, Exit, Guard, Linked},
     core::Crossing,
     itlb::Itlb,
-    phys::{Marks, StaleCode},
+    phys::StaleCode,
     tlb::PAGE_MASK,
 };
 use cache::{Cache, Entry};
@@ -67,6 +67,8 @@ pub struct Stats {
 
 /// Blocks kept before the cache starts over.
 const MAX_BLOCKS: usize = 150_000;
+/// Writes to code of one page, one after the other, after which all of it goes.
+const MANY_REWRITES: u32 = 32;
 /// Exceptions in a row without a completed instruction before the caller gets a chance to look.
 const MAX_STUCK: u32 = 10_000;
 
@@ -87,6 +89,8 @@ pub struct Engine<B: Backend<Cpu>> {
     roughly: Option<u64>,
     /// Whether it has come as near as whole blocks do.
     is_near: bool,
+    /// The RAM page whose code was written last, and how often since another one's was.
+    rewritten: (usize, u32),
 }
 
 impl<B: Backend<Cpu>> Engine<B> {
@@ -102,6 +106,7 @@ impl<B: Backend<Cpu>> Engine<B> {
             aligned: false,
             roughly: None,
             is_near: false,
+            rewritten: (0, 0),
         }
     }
 
@@ -594,21 +599,27 @@ impl<B: Backend<Cpu>> Engine<B> {
         })
     }
 
-    /// Throws away the blocks whose code was written. Others of the same page stay: there are programs that keep what they write next
-    /// to their code.
+    /// Throws away the blocks whose code was written. Others of the same page stay, since there are programs that keep what they write
+    /// next to their code; but not when the page seems to become another one.
     fn drop_stale(&mut self) {
         let phys = &mut self.cpu.core.phys;
         while let Some(StaleCode { page, offset, size }) = phys.stale_code.pop() {
-            if phys.is_all_code(page) {
-                self.stats.discarded += self.cache.discard_page(page);
-                phys.clear_code(page);
+            let is_all = phys.is_all_code(page);
+            let written = (offset.into(), size.into());
+            let discarded = if is_all { 0 } else { self.cache.discard_written(page, written) };
+            self.stats.discarded += discarded;
+            if !is_all && discarded == 0 && self.cache.has_blocks(page) {
                 continue;
             }
-            let mut kept = Marks::default();
-            let written = (usize::from(offset), usize::from(size));
-            let keep = |offset, size| kept.add(offset, size);
-            self.stats.discarded += self.cache.discard_written(page, written, keep);
-            phys.set_code(page, kept);
+            let times = if self.rewritten.0 == page { self.rewritten.1 + 1 } else { 1 };
+            if is_all || times >= MANY_REWRITES {
+                self.rewritten = (page, 0);
+                self.stats.discarded += self.cache.discard_page(page);
+                phys.clear_code(page);
+            } else {
+                self.rewritten = (page, times);
+                phys.set_code(page, self.cache.marks(page));
+            }
         }
         self.disconnect();
     }
