@@ -202,7 +202,7 @@ fn a_full_disk_stops_the_recording_and_keeps_what_is_there() {
         }
     }
     let mut cut = 0;
-    for room in (100..6000).step_by(100) {
+    for room in (100..12_000).step_by(100) {
         let mut file = Vec::new();
         let disk = Disk(&mut file, room);
         let result = record(&mut Echo::new(), &setup(), "toy", disk, 0, &mut Script::typing(9, 200), &PACED);
