@@ -8,7 +8,7 @@ fn transcripts() {
 }
 
 /// What `rrvmm doctor` looks at, on any host.
-const LOOKED_AT: &str = "cpu jit kvm kvm-capabilities kvm-kind pmu perf-event-paranoid huge-pages passt tap disk-space gdb terminal";
+const LOOKED_AT: &str = "cpu jit kvm kvm-capabilities kvm-kind accel-auto pmu perf-event-paranoid huge-pages passt tap disk-space gdb terminal";
 
 #[test]
 fn the_doctor_answers_on_any_host() {
