@@ -189,16 +189,22 @@ fn the_power_button_raises_a_level_interrupt_that_comes_again_until_served() {
     assert!(!pc.interrupt_pending());
 }
 
-#[test]
-fn pci_interrupts_reach_the_ioapic_and_the_routed_isa_interrupt() {
+/// A board whose I/O APIC delivers `input` as vector 0x50, with a PCI function in slot 3 that interrupts.
+fn interrupting_probe(input: u8) -> Pc {
     let mut pc = board(false);
     pc.state.pci.plug(3 << 3, probe());
-    with_apics(&mut pc, 18, 0x8050);
+    with_apics(&mut pc, input, 0x8050);
     pc.port_write(at(0), 0xcf8, B4, 0x8000_1810);
     pc.port_write(at(0), 0xcfc, B4, 0xfe00_0000);
     pc.port_write(at(0), 0xcf8, B4, 0x8000_1804);
     pc.port_write(at(0), 0xcfc, B2, 2);
     pc.mmio_write(at(0), 0xfe00_0000, B4, 1);
+    pc
+}
+
+#[test]
+fn pci_interrupts_reach_the_ioapic_and_the_routed_isa_interrupt() {
+    let mut pc = interrupting_probe(18);
     assert_eq!(pc.acknowledge_interrupt(at(0)), Some(0x50));
     pc.port_write(at(0), 0xa0, B1, 0x0a);
     assert_eq!(pc.port_read(at(0), 0xa0, B1), 0x08, "link C is routed to interrupt 11");
@@ -212,14 +218,7 @@ fn pci_interrupts_reach_the_ioapic_and_the_routed_isa_interrupt() {
 /// The tables of a firmware may name the interrupt that a link is routed to, and not the link's own input.
 #[test]
 fn a_routed_pci_interrupt_reaches_the_ioapic_at_its_isa_input() {
-    let mut pc = board(false);
-    pc.state.pci.plug(3 << 3, probe());
-    with_apics(&mut pc, 11, 0x8050);
-    pc.port_write(at(0), 0xcf8, B4, 0x8000_1810);
-    pc.port_write(at(0), 0xcfc, B4, 0xfe00_0000);
-    pc.port_write(at(0), 0xcf8, B4, 0x8000_1804);
-    pc.port_write(at(0), 0xcfc, B2, 2);
-    pc.mmio_write(at(0), 0xfe00_0000, B4, 1);
+    let mut pc = interrupting_probe(11);
     assert_eq!(pc.acknowledge_interrupt(at(0)), Some(0x50));
 }
 

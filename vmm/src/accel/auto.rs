@@ -4,8 +4,8 @@ use super::kvm::{self, KvmError};
 use std::fmt;
 use std::time::Duration;
 
-/// What leaving user code may cost. Programs make a system call or fault every 100 µs or so while they start; above this KVM
-/// makes a whole machine slower than the translator alone, whatever a program that only computes gains.
+/// What leaving user code may cost. Between the 105 µs measured under PVM, where programs that touch new memory are slower under KVM
+/// than in the translator, and what hardware virtualization costs, where nobody has measured this yet: a choice, no measurement.
 pub const DEAR: Duration = Duration::from_micros(20);
 
 /// Who runs user code, and why.

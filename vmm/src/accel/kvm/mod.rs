@@ -116,9 +116,10 @@ impl UserMode {
             let before = (engine.cpu.core.rings.entries, engine.cpu.core.mmu);
             let piece = self.policy.piece(before.1 == view::USER);
             let end = limit.min(engine.cpu.core.count.saturating_add(piece));
-            let stop = match end < limit {
-                true => engine.run_roughly(bus, end, interrupt),
-                false => engine.run(bus, end, interrupt),
+            let stop = if end < limit {
+                engine.run_roughly(bus, end, interrupt)
+            } else {
+                engine.run(bus, end, interrupt)
             };
             if stop != engine::Stop::Limit || engine.cpu.core.count >= limit || self.failure.is_some() {
                 return Stop::Engine(stop);
@@ -369,9 +370,7 @@ fn at_string(cpu: &Cpu) -> bool {
         let phys = rrvmm_tcg::x86::system::paging::peek(cpu, cpu.core.pc.wrapping_add(n as u64));
         *byte = phys.and_then(|phys| cpu.core.phys.read(phys, 1)).unwrap_or(0) as u8;
     }
-    let is_prefix =
-        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f);
-    let opcode = bytes.iter().position(|&b| !is_prefix(b)).unwrap_or(0);
+    let opcode = telltale::opcode_of(&bytes, 0);
     let repeats = bytes[..opcode].iter().any(|&b| matches!(b, 0xf2 | 0xf3));
     repeats && matches!(bytes[opcode], 0x6c..=0x6f | 0xa4..=0xa7 | 0xaa..=0xaf)
 }

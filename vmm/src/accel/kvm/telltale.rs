@@ -121,10 +121,13 @@ fn covering(page: &[u8; PAGE], at: usize) -> Option<(usize, Option<Code>)> {
     (agree && count >= WITNESSES).then_some(one)
 }
 
+/// Whether the byte is a prefix in 64-bit mode (SDM volume 2, 2.1.1 and 2.2.1).
+fn is_prefix(b: u8) -> bool {
+    matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f)
+}
+
 /// Where the opcode of the instruction at `at` begins, behind its prefixes.
-fn opcode_of(code: &[u8], at: usize) -> usize {
-    let is_prefix =
-        |b: u8| matches!(b, 0x26 | 0x2e | 0x36 | 0x3e | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3 | 0x40..=0x4f);
+pub(super) fn opcode_of(code: &[u8], at: usize) -> usize {
     at + code[at..].iter().position(|&b| !is_prefix(b)).unwrap_or(0)
 }
 
