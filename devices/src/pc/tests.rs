@@ -190,7 +190,7 @@ fn the_power_button_raises_a_level_interrupt_that_comes_again_until_served() {
 }
 
 /// A board whose I/O APIC delivers `input` as vector 0x50, with a PCI function in slot 3 that interrupts.
-fn interrupting_probe(input: u8) -> Pc {
+fn interrupting_probe(input: u64) -> Pc {
     let mut pc = board(false);
     pc.state.pci.plug(3 << 3, probe());
     with_apics(&mut pc, input, 0x8050);
