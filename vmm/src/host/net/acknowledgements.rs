@@ -1,10 +1,15 @@
-//! TCP acknowledgements that are said again on their way to passt.
+//! What passt hears of TCP acknowledgements: the same as the guest says, in a way that passt understands.
 //!
 //! passt takes the first acknowledgement that repeats the one before for a sign of loss, and sends all that the window allows once more; what
 //! the guest acknowledges of that it has had already, so it repeats itself, and passt begins again. But Linux repeats itself without any
 //! loss: when a frame interrupts it just before it tells of a larger window, which the frame fills. As long as nothing is lost between
 //! passt and the card, only what RFC 5681 (3.2) calls a loss is told: three repetitions, and once.
+//!
+//! And passt does not hear of a window that differs by less than a hundredth from the one before, so it sends more than a smaller one has room for.
+//! The guest drops that, the repetitions that follow have another window than passt knows of and are no sign of loss to it, and nothing moves
+//! until passt sends again after two seconds. So it is told of windows with fewer digits, never of more room than there is.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// Repetitions that mean a loss.
@@ -16,6 +21,11 @@ const TCP: u8 = 6;
 const ACK: u8 = 0x10;
 /// SYN, FIN and RST.
 const CONTROL: u8 = 0x07;
+/// Where a TCP header has its window and its checksum.
+const WINDOW: usize = 14;
+const CHECKSUM: usize = 16;
+/// Binary digits of a window that passt is told of: two that differ do so by a sixty-fourth at least.
+const DIGITS: u32 = 6;
 
 /// What was said last on each connection.
 #[derive(Debug, Default)]
@@ -47,26 +57,50 @@ struct Segment<'a> {
     said: Said,
     flags: u8,
     has_data: bool,
+    /// Where its header begins in the frame.
+    at: usize,
 }
 
 impl Acknowledgements {
-    /// Whether to send `frame`: not if it only repeats what was said last, unless that means a loss.
-    pub fn is_news(&mut self, frame: &[u8]) -> bool {
-        let Some(segment) = Segment::of(frame) else { return true };
+    /// What passt is to be told instead of `frame`; nothing if it only repeats what was said last, unless that means a loss.
+    pub fn tell<'a>(&mut self, frame: &'a [u8]) -> Option<Cow<'a, [u8]>> {
+        let Some(segment) = Segment::of(frame) else { return Some(Cow::Borrowed(frame)) };
+        self.is_news(&segment).then(|| segment.with_coarse_window(frame))
+    }
+
+    fn is_news(&mut self, segment: &Segment<'_>) -> bool {
         let place = self.flows.iter().rposition(|flow| segment.is_of(flow));
         let before = place.and_then(|place| self.flows.remove(place));
         if segment.flags & CONTROL != 0 {
             return true;
         }
         let (said, ends) = (segment.said, segment.ends.concat());
-        let repeats = before.filter(|flow| flow.said == said && !segment.has_data && segment.flags == ACK);
-        let repeated = repeats.map_or(0, |flow| flow.repeated.saturating_add(1));
+        let is_pure = !segment.has_data && segment.flags == ACK;
+        let before = before.filter(|_| is_pure).map(|flow| (flow.said, flow.repeated));
+        let repeated = match before {
+            Some((before, repeated)) if before == said => repeated.saturating_add(1),
+            Some(_) | None => 0,
+        };
+        let is_heard = before.is_none_or(|(before, _)| before.coarse() != said.coarse());
         if self.flows.len() == MOST_FLOWS {
             self.flows.pop_front();
         }
         self.flows.push_back(Flow { ends, said, repeated });
-        matches!(repeated, 0 | LOSS)
+        is_heard || repeated == LOSS
     }
+}
+
+impl Said {
+    /// As passt hears it.
+    fn coarse(self) -> Self {
+        Self { window: coarse(self.window), ..self }
+    }
+}
+
+/// A window with fewer digits, rounded down.
+fn coarse(window: u16) -> u16 {
+    let dropped = (u16::BITS - window.leading_zeros()).saturating_sub(DIGITS);
+    window >> dropped << dropped
 }
 
 impl<'a> Segment<'a> {
@@ -90,7 +124,22 @@ impl<'a> Segment<'a> {
             window: (word(12)? & 0xffff) as u16,
         };
         let ends = [addresses, segment.get(..4)?];
-        Some(Self { ends, said, flags: segment.get(13)? & 0x3f, has_data: data != 0 })
+        let at = ETHERNET_HEADER + header;
+        Some(Self { ends, said, flags: segment.get(13)? & 0x3f, has_data: data != 0, at })
+    }
+
+    /// The frame that it is in, with the window that passt is told of; its checksum follows (RFC 1624).
+    fn with_coarse_window(&self, frame: &'a [u8]) -> Cow<'a, [u8]> {
+        let (old, new) = (self.said.window, coarse(self.said.window));
+        let checksum = frame.get(self.at + CHECKSUM..).and_then(|rest| rest.first_chunk());
+        let Some(checksum) = checksum.filter(|_| old != new) else { return Cow::Borrowed(frame) };
+        let sum = u32::from(!u16::from_be_bytes(*checksum)) + u32::from(!old) + u32::from(new);
+        let sum = (sum & 0xffff) + (sum >> 16);
+        let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+        let mut told = frame.to_vec();
+        told[self.at + WINDOW..][..2].copy_from_slice(&new.to_be_bytes());
+        told[self.at + CHECKSUM..][..2].copy_from_slice(&sum.to_be_bytes());
+        Cow::Owned(told)
     }
 
     fn is_of(&self, flow: &Flow) -> bool {
@@ -102,6 +151,12 @@ impl<'a> Segment<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Acknowledgements {
+        fn heard(&mut self, frame: &[u8]) -> bool {
+            self.tell(frame).is_some()
+        }
+    }
 
     /// Of connection `port`, over IPv4, with a header of 20 bytes.
     fn segment(port: u16, sequence: u32, acknowledged: u32, window: u16, data: usize) -> Vec<u8> {
@@ -123,30 +178,30 @@ mod tests {
     fn one_repetition_is_no_loss_and_three_are_one() {
         let mut told = Acknowledgements::default();
         let same = segment(1, 131, 27_614_597, 288, 0);
-        let news = [1, 2, 3, 4, 5, 6].map(|_| told.is_news(&same));
+        let news = [1, 2, 3, 4, 5, 6].map(|_| told.heard(&same));
         assert_eq!(news, [true, false, false, true, false, false]);
-        assert!(told.is_news(&segment(1, 131, 27_633_029, 288, 0)));
-        assert!(!told.is_news(&segment(1, 131, 27_633_029, 288, 0)));
+        assert!(told.heard(&segment(1, 131, 27_633_029, 288, 0)));
+        assert!(!told.heard(&segment(1, 131, 27_633_029, 288, 0)));
     }
 
     #[test]
     fn what_says_anything_new_is_told() {
         let mut told = Acknowledgements::default();
         let first = segment(1, 100, 5000, 288, 0);
-        assert!(told.is_news(&first));
+        assert!(told.heard(&first));
         for other in [
-            segment(1, 100, 5000, 289, 0),
+            segment(1, 100, 5000, 296, 0),
             segment(1, 100, 5000, 288, 10),
             // Behind data it says nothing new, and before them it asks whether the peer is there.
             segment(1, 109, 5000, 288, 0),
             segment(2, 100, 5000, 288, 0),
         ] {
-            assert!(told.is_news(&other));
-            assert!(told.is_news(&first) == (other[35] == 1));
+            assert!(told.heard(&other));
+            assert!(told.heard(&first) == (other[35] == 1));
         }
         let mut last = first.clone();
         last[47] |= 1;
-        assert!(told.is_news(&last) && told.is_news(&last), "FIN");
+        assert!(told.heard(&last) && told.heard(&last), "FIN");
     }
 
     #[test]
@@ -155,22 +210,22 @@ mod tests {
         let whole = segment(1, 0, 0, 0, 0);
         for length in 0..whole.len() {
             for _ in 0..2 {
-                assert!(told.is_news(&whole[..length]), "{length}");
+                assert!(told.heard(&whole[..length]), "{length}");
             }
         }
         let mut datagram = whole;
         datagram[23] = 17;
-        assert!(told.is_news(&datagram) && told.is_news(&datagram));
+        assert!(told.heard(&datagram) && told.heard(&datagram));
     }
 
     #[test]
     fn connections_are_forgotten_in_the_end() {
         let mut told = Acknowledgements::default();
         for port in 0..300 {
-            assert!(told.is_news(&segment(port, 0, 0, 0, 0)));
+            assert!(told.heard(&segment(port, 0, 0, 0, 0)));
         }
         assert_eq!(told.flows.len(), MOST_FLOWS);
-        assert!(told.is_news(&segment(0, 0, 0, 0, 0)) && !told.is_news(&segment(299, 0, 0, 0, 0)));
+        assert!(told.heard(&segment(0, 0, 0, 0, 0)) && !told.heard(&segment(299, 0, 0, 0, 0)));
     }
 
     #[test]
@@ -181,8 +236,56 @@ mod tests {
         frame[18..21].copy_from_slice(&[0, 20, TCP]);
         frame[ETHERNET_HEADER + 52] = 0x50;
         frame[ETHERNET_HEADER + 53] = ACK;
-        assert_eq!([1, 2].map(|_| told.is_news(&frame)), [true, false]);
+        assert_eq!([1, 2].map(|_| told.heard(&frame)), [true, false]);
         frame[ETHERNET_HEADER + 20] = 1;
-        assert!(told.is_news(&frame), "another address");
+        assert!(told.heard(&frame), "another address");
+    }
+
+    /// passt's own rule, and nothing but what it has been told.
+    #[test]
+    fn passt_never_believes_in_more_room_than_there_is() {
+        let (mut told, mut believed) = (Acknowledgements::default(), 0u64);
+        let windows = (0..=u16::MAX).chain((0..=u16::MAX).rev()).chain([1004, 1002, 1004, 992, 65535, 1, 0]);
+        for (n, window) in windows.enumerate() {
+            if let Some(frame) = told.tell(&segment(1, 0, n as u32, window, 0)) {
+                let heard = u64::from(Segment::of(&frame).unwrap().said.window);
+                let is_much = heard * 99 / 100 >= believed || heard * 101 / 100 <= believed;
+                believed = if heard != believed && is_much { heard } else { believed };
+            }
+            let window = u64::from(window);
+            assert!(
+                believed <= window && believed * 33 >= window * 32 - window / 32,
+                "{believed} of {window}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_window_that_passt_would_not_hear_of_is_not_told() {
+        let mut told = Acknowledgements::default();
+        // The third is new to passt, and no repetition; the others differ from it by less than they are told in.
+        let heard = [512, 513, 528, 529, 528, 530].map(|window| told.heard(&segment(1, 7, 7, window, 0)));
+        assert_eq!(heard, [true, false, true, false, false, false]);
+    }
+
+    #[test]
+    fn the_checksum_follows_the_window() {
+        fn sum(bytes: &[u8]) -> u16 {
+            let mut sum: u32 =
+                bytes.chunks(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum();
+            while sum > 0xffff {
+                sum = (sum & 0xffff) + (sum >> 16);
+            }
+            sum as u16
+        }
+        for window in [1002, 65535, 63, 0] {
+            let mut frame = segment(9, 4_000_000_000, 77, window, 6);
+            let tcp = ETHERNET_HEADER + 20;
+            let checksum = !sum(&frame[tcp..]);
+            frame[tcp + CHECKSUM..][..2].copy_from_slice(&checksum.to_be_bytes());
+            let told = Acknowledgements::default().tell(&frame).unwrap().into_owned();
+            assert_eq!(sum(&told[tcp..]), 0xffff);
+            assert_eq!(told == frame, window < 64);
+        }
     }
 }

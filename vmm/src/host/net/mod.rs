@@ -82,11 +82,7 @@ impl Card {
     pub fn send(&mut self, frame: &[u8]) {
         let sent = match &mut self.wire {
             Some(Wire::Stream { stream, passt: Some((_, told)) }) => {
-                if told.is_news(frame) {
-                    stream.send(passt::without_padding(frame))
-                } else {
-                    Ok(())
-                }
+                told.tell(passt::without_padding(frame)).map_or(Ok(()), |frame| stream.send(&frame))
             }
             Some(Wire::Stream { stream, passt: None }) => stream.send(frame),
             Some(Wire::Tap(tap)) => tap.send(frame),
