@@ -63,8 +63,8 @@ pub struct User {
     pub memory: Digest,
     /// Pages of RAM written since the place before this: physical address and what [`content`] makes of it.
     pub written: Vec<(u64, u64)>,
-    /// The instructions since the place before this, or since user mode was entered, that were counted. There may have
-    /// been more.
+    /// The instructions since the place before this, or since user mode was entered, as far as they were counted, by the
+    /// translator or a performance counter. There may have been more.
     pub least: u64,
 }
 

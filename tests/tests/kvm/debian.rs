@@ -1,6 +1,6 @@
 //! Debian under `--accel kvm`.
 
-use super::{LIMIT, check_replay, has_kvm, number, options, record};
+use super::{LIMIT, check_replay, check_replay_under_kvm, has_kvm, number, options, record};
 use anyhow::{Result, ensure};
 use rrvmm_tests::guests::{self, Kernel, initrd};
 use rrvmm_tests::run::{Guest, Luck, Process, rrvmm};
@@ -51,6 +51,7 @@ fn debian_recorded_under_kvm_replays_in_the_translator() -> Result<()> {
         ensure!(marked(&console) == expected, "{policy:?}: under KVM programs have other results: {console}");
         ensure!(number(&said, "stretches of user code under KVM")? > 0, "KVM ran nothing: {said}");
         check_replay(&recording, &recorded.stdout, 0)?;
+        check_replay_under_kvm(&recording, policy)?;
     }
     Ok(())
 }

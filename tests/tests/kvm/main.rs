@@ -8,6 +8,7 @@ mod failures;
 mod gaps;
 mod load;
 mod programs;
+mod simulated;
 
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::run::{Guest, Outcome, Process, rrvmm, skipped};
@@ -53,6 +54,18 @@ fn check_replay(recording: &Path, console: &[u8], status: i32) -> Result<()> {
     let replayed = replayed.exited(status)?;
     ensure!(replayed.stdout == console, "the replay's console differs: {}", replayed.text());
     Ok(())
+}
+
+/// Replays a recording under KVM and compares every digest in it. Gives what it says.
+fn check_replay_under_kvm(recording: &Path, policy: Option<&str>) -> Result<String> {
+    let mut verify = rrvmm(["verify", "--accel", "kvm", "--stats"])?;
+    verify.arg(recording);
+    if let Some(policy) = policy {
+        verify.env(POLICY, policy);
+    }
+    let verified = Process::new(verify).limit(LIMIT).run()?.exited(0)?;
+    ensure!(verified.text().starts_with("position uncounted digest "), "{}", verified.describe());
+    Ok(verified.errors())
 }
 
 /// A line of `--stats`.

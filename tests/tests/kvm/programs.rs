@@ -4,7 +4,7 @@
 //! `RRVMM_KVM_ROUNDS=200 cargo test --release -p rrvmm-tests --test kvm programs -- --nocapture` records each 200 times;
 //! `PAYLOAD=part-of-name` limits that to some. `SEED` repeats what is random.
 
-use super::{LIMIT, check_replay, has_kvm, number, options, record};
+use super::{LIMIT, check_replay, check_replay_under_kvm, has_kvm, number, options, record};
 use crate::load::Load;
 use anyhow::{Context as _, Result, ensure};
 use rrvmm_tests::payloads::Payload;
@@ -39,6 +39,7 @@ fn round(
     drop(load);
     ensure!(results(&recorded.text()) == expected, "other results under KVM: {}", recorded.text());
     check_replay(&recording, &recorded.stdout, 1)?;
+    check_replay_under_kvm(&recording, policy)?;
     std::fs::remove_dir_all(at.join("a.rrvm.cache"))?;
     number(&recorded.errors(), "kicks")
 }

@@ -11,9 +11,9 @@ mod tcg;
 
 pub use auto::{Auto, DEAR, auto};
 
-pub use kvm::KvmError;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub use kvm::NEEDED as KVM_NEEDED;
+pub use kvm::{KvmError, Overshot};
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
 use rrvmm_replay::Position;
@@ -100,6 +100,19 @@ pub trait Accelerator {
 
     /// Physical addresses of the pages of RAM that uncounted user code may have written since the last call, ascending.
     fn take_uncounted_writes(&mut self) -> Vec<u64>;
+
+    /// At least so many instructions that are in no position have run since the last call, or the last entry into user mode.
+    fn take_uncounted(&mut self) -> u64;
+
+    /// Executes at most `instructions` of user code outside of the translator, where nothing is due and something counts them;
+    /// how many.
+    ///
+    /// # Errors
+    /// It were more.
+    fn hurry(&mut self, bus: &mut dyn Bus, instructions: u64) -> Result<u64, Overshot>;
+
+    /// Has user code run outside of the translator, where it may, or not for now.
+    fn set_outside(&mut self, on: bool);
 
     /// Sets CF, PF, AF, ZF, SF and OF as in `flags`.
     fn set_arithmetic_flags(&mut self, flags: u64);

@@ -14,6 +14,10 @@ use rrvmm_tcg::{
     },
 };
 
+/// User code has run past a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overshot;
+
 /// There is none.
 pub fn check() -> Result<std::time::Duration, KvmError> {
     Err(KvmError::Host86)
@@ -43,6 +47,23 @@ impl UserMode {
         _: u64,
         _: bool,
     ) -> Stop {
+        match self.0 {}
+    }
+
+    pub(super) fn hurry<B: Backend<Cpu>>(
+        &mut self,
+        _: &mut Engine<B>,
+        _: &mut dyn Bus,
+        _: u64,
+    ) -> Result<u64, Overshot> {
+        match self.0 {}
+    }
+
+    pub(super) fn take_retired(&mut self, _: u64) -> u64 {
+        match self.0 {}
+    }
+
+    pub(super) fn set_on(&mut self, _: bool) {
         match self.0 {}
     }
 

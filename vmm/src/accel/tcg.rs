@@ -1,7 +1,7 @@
 //! The translator as an accelerator.
 
 use super::{
-    ARITHMETIC_FLAGS, AccelError, Accelerator, CpuChoice, KVM, KvmError, Stop,
+    ARITHMETIC_FLAGS, AccelError, Accelerator, CpuChoice, KVM, KvmError, Overshot, Stop,
     kvm::{self, UserMode},
     stats,
 };
@@ -160,6 +160,22 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn take_uncounted_writes(&mut self) -> Vec<u64> {
         let engine = &mut self.engine;
         self.user_mode.as_mut().map_or_else(Vec::new, |user| user.take_written(engine))
+    }
+
+    fn take_uncounted(&mut self) -> u64 {
+        let entry = self.engine.cpu.core.rings.entries;
+        self.user_mode.as_mut().map_or(0, |user| user.take_retired(entry))
+    }
+
+    fn hurry(&mut self, bus: &mut dyn Bus, instructions: u64) -> Result<u64, Overshot> {
+        let Some(user) = &mut self.user_mode else { return Ok(0) };
+        user.hurry(&mut self.engine, bus, instructions)
+    }
+
+    fn set_outside(&mut self, on: bool) {
+        if let Some(user) = &mut self.user_mode {
+            user.set_on(on);
+        }
     }
 
     fn set_arithmetic_flags(&mut self, flags: u64) {

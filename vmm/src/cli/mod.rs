@@ -23,6 +23,7 @@ mod replay;
 mod report;
 mod screenshot;
 mod status;
+mod under_kvm;
 mod values;
 mod verify;
 mod virtio;

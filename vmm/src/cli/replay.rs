@@ -5,7 +5,7 @@ use super::disks::images;
 use super::exact;
 use super::progress::Progress;
 use super::verify::{in_stretches, tell_end};
-use super::{checkpoints_of, display, explored, open_recording, report, tell_trouble};
+use super::{checkpoints_of, display, explored, open_recording, report, tell_trouble, under_kvm};
 use anyhow::Context;
 use rrvmm::host::vnc::DisplaySpec;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
@@ -17,6 +17,9 @@ use std::process::ExitCode;
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut specs = consoles(&args.serial, &args.session.debugcon)?;
     specs.extend(args.virtio_consoles.iter().cloned());
+    if under_kvm::is_asked_for(&args.session) {
+        return under_kvm::replay(args, &specs);
+    }
     if args.live {
         return explored::live(args, &specs);
     }
@@ -36,6 +39,11 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 }
 
 pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
+    let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
+    let specs = consoles(serial, &args.session.debugcon)?;
+    if under_kvm::is_asked_for(&args.session) {
+        return under_kvm::verify(args, &specs);
+    }
     if args.jobs > 1 {
         let clock = Stopwatch::start();
         let outcome = in_stretches(args)?;
@@ -44,8 +52,6 @@ pub(super) fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         exact::ensure_whole(&args.session.recording)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let serial = if args.serial.is_empty() { &[ConsoleSpec::Null][..] } else { &args.serial };
-    let specs = consoles(serial, &args.session.debugcon)?;
     let replayed = run_again(&args.session, &specs, &DisplaySpec::None)?;
     let end = replayed.end();
     end.tell_unless_usual();

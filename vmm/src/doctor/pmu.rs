@@ -40,7 +40,7 @@ fn with_counters(root: &Root, found: String) -> Finding {
     let hybrid = root.exists("/sys/bus/event_source/devices/cpu_atom");
     let found = if hybrid { format!("{found}; cores of two kinds") } else { found };
     let finding = Finding::limited(KEY, WHAT, found).follows(format!(
-        "places in user code under KVM may be found by counting; not used so: {ONLY_SIMULATED}, and what stands here is its first run"
+        "recording and replaying under KVM find places in user code sooner by it, never at a wrong one; {ONLY_SIMULATED}, and what stands here is its first run"
     ));
     if hybrid {
         finding.change("keep rrvmm on cores of one kind: taskset -c CORES rrvmm ...")

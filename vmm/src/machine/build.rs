@@ -104,6 +104,7 @@ impl PcMachine {
             told: VirtualTime::ZERO,
             marked_at: 0,
             marks: cpu.kvm,
+            is_sure: false,
             kept: None,
         };
         let state = enter(machine.accel.save(), &entry);

@@ -1,7 +1,7 @@
 //! Going to a place that a landmark names, in a machine that counts.
 
-use super::{MachineError, PcMachine};
-use crate::accel::ARITHMETIC_FLAGS;
+use super::{BoardBus, MachineError, PcMachine};
+use crate::accel::{ARITHMETIC_FLAGS, Overshot};
 use crate::landmark::{Landmark, Place, User};
 use rrvmm_replay::{EndReason, Position, Steppable as _, VirtualTime, timeline::Stop};
 use rrvmm_tcg::{
@@ -9,6 +9,10 @@ use rrvmm_tcg::{
     stops::{self, Stops},
 };
 use std::fmt;
+
+/// Instructions after which user code that stays in its stretch is not searched any further. A stretch under KVM is of a few
+/// milliseconds.
+const FURTHEST: u64 = 1 << 33;
 
 /// Where [`PcMachine::go_to`] has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub enum Missed {
     Registers,
     /// User code had these registers there so many times, and never this memory.
     Memory(u64),
+    /// User code ran past it under KVM.
+    Overshot,
 }
 
 impl fmt::Display for Missed {
@@ -40,6 +46,7 @@ impl fmt::Display for Missed {
             Missed::Gone => f.write_str("the replay has nothing like it"),
             Missed::Sleep => f.write_str("the guest slept at other times"),
             Missed::Registers => f.write_str("user code never came there with these registers and operands"),
+            Missed::Overshot => f.write_str("user code ran past it under KVM"),
             Missed::Memory(1) => {
                 f.write_str("user code came there with these registers, but with other memory")
             }
@@ -55,7 +62,8 @@ impl PcMachine {
     pub(super) fn mark(&mut self) -> Landmark {
         let since = self.last_known();
         self.marked_at = self.position().count();
-        Landmark::here(&mut *self.accel, self.marked_at.saturating_sub(since))
+        let least = self.marked_at.saturating_sub(since) + self.accel.take_uncounted();
+        Landmark::here(&mut *self.accel, least)
     }
 
     /// Counts the crossings between kernel and user mode from now on, which is power-on.
@@ -182,6 +190,19 @@ impl PcMachine {
         if self.marked_at > self.position().count() { user_at } else { user_at.max(self.marked_at) }
     }
 
+    /// Executes some of `instructions` of user code outside of the translator, if that can be. Where the rest of them ends.
+    fn hurry(&mut self, instructions: u64) -> Result<Position, Overshot> {
+        let mut bus = BoardBus { board: &mut self.board, clock: &mut self.clock };
+        let done = self.accel.hurry(&mut bus, instructions)?;
+        Ok(Position::from_count(self.position().count() + instructions.saturating_sub(done)))
+    }
+
+    /// Has places be found by nothing but the translator looking for them, or by what is faster.
+    pub fn be_sure(&mut self, sure: bool) {
+        self.is_sure = sure;
+        self.accel.set_outside(!sure);
+    }
+
     /// Lets the sleeping machine's time pass to its next timer, at most to `time`.
     fn sleep(&mut self, time: VirtualTime) -> Result<(), MachineError> {
         let until = self.next_deadline().map_or(time, |deadline| deadline.min(time));
@@ -198,7 +219,10 @@ impl PcMachine {
 
     /// Goes on to the first place in this stretch of user code that is as `user` says.
     fn find(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
-        let least = Position::from_count(self.last_known() + user.least);
+        let known = self.position().count().saturating_sub(self.last_known());
+        let Ok(least) = self.hurry(if self.is_sure { 0 } else { user.least.saturating_sub(known) }) else {
+            return Ok(Arrival::Passed(Missed::Overshot));
+        };
         while self.position() < least {
             if let Stop::Ended(reason) = self.run_crossing(least)? {
                 return Ok(Arrival::Ended(reason));
@@ -218,15 +242,18 @@ impl PcMachine {
 
     fn search(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
         let (mut alike, mut told) = (0, 0);
+        let last = Position::from_count(self.position().count().saturating_add(FURTHEST));
         loop {
             if user.is_here(&*self.accel, &mut told) {
                 return Ok(Arrival::There);
             }
             alike += u64::from(user.has_registers(&*self.accel));
-            if let Stop::Ended(reason) = self.run_crossing(Position::from_count(u64::MAX))? {
-                return Ok(Arrival::Ended(reason));
+            match self.run_crossing(last)? {
+                Stop::Ended(reason) => return Ok(Arrival::Ended(reason)),
+                Stop::Idle | Stop::Reached | Stop::Paused | Stop::Hit(_) => {}
             }
-            if self.accel.rings().entries != entries || !self.accel.is_in_user_mode() {
+            let is_over = self.accel.rings().entries != entries || !self.accel.is_in_user_mode();
+            if is_over || self.position() >= last {
                 let missed = if alike == 0 { Missed::Registers } else { Missed::Memory(alike) };
                 return Ok(Arrival::Passed(missed));
             }

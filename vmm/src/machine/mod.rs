@@ -73,6 +73,8 @@ pub struct PcMachine {
     marked_at: u64,
     /// Whether positions are not counted, and landmarks say where it is.
     marks: bool,
+    /// Whether a landmark's place is looked for from the beginning, by the translator alone.
+    is_sure: bool,
     /// The state that was last given away in parts.
     kept: Option<Snapshot>,
 }

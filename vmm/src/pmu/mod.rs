@@ -36,7 +36,7 @@ pub use perf::{OverflowSignal, PerfCounter};
 pub use quality::{Fault, Quality, Rig, Verdict, measure};
 #[cfg(target_arch = "x86_64")]
 pub use rig::{KvmRig, KvmRigVcpu, set_guest_signal_mask};
-pub use run_to::{Aim, Landing, Past, run_past, run_to};
+pub use run_to::{Aim, Landing, Past, approach, run_past, run_to};
 
 /// What has to be said wherever the PMU clock is offered.
-pub const ONLY_SIMULATED: &str = "the PMU clock has only been run against a simulated counter";
+pub const ONLY_SIMULATED: &str = "the PMU clock has only been run against simulated counters";

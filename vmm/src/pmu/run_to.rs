@@ -93,8 +93,9 @@ pub fn run_to<C: Counter, V: Vcpu>(
     Ok(landing)
 }
 
-/// Runs to within a margin of the place, by overflows. Answers if that is the end of it.
-fn approach<C: Counter, V: Vcpu>(
+/// Runs to within a margin of the place, by overflows. Answers if that is the end of it: for who goes on in another way than by
+/// single steps.
+pub fn approach<C: Counter + ?Sized, V: Vcpu>(
     counter: &mut C,
     vcpu: &mut V,
     aim: Aim,

@@ -8,6 +8,7 @@ mod consoles;
 mod drive;
 mod error;
 mod events;
+mod follow;
 pub mod host;
 mod info;
 mod live;
@@ -18,6 +19,7 @@ mod resolve;
 mod setup;
 mod slice;
 mod stretches;
+mod under_kvm;
 mod writing;
 
 use std::time::Duration;
@@ -30,15 +32,17 @@ pub use attendant::{Aides, Attendant, Save, Wish};
 pub use consoles::{LiveConsoles, ReplayConsoles};
 pub use error::SessionError;
 pub use events::{Detail, Event, events, some_events};
+pub use follow::{Gap, ResolveError};
 pub use host::{Host, Nobody, Polled};
 pub use info::Info;
 pub use live::{Past, Start, record, record_from, run, run_from};
 pub use machine::{FullPorts, MOST_CONSOLE_PORTS, MOST_NICS, Machine};
 pub use outcome::{Finish, Outcome};
 pub use recording::{Recording, replay, replay_aided, replay_with, verify};
-pub use resolve::{Gap, ResolveError, is_of, is_unresolved, resolve};
+pub use resolve::{is_of, is_unresolved, resolve};
 pub use setup::{MachineConfig, Setup};
 pub use stretches::{BadStretch, Stretch, find_in_stretch, stretches, verify_stretches};
+pub use under_kvm::{Replayed, replay_under_kvm};
 
 /// How long a session lasts and how it passes the time.
 #[derive(Clone, Debug, PartialEq, Eq)]

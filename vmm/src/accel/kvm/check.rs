@@ -2,6 +2,7 @@
 
 use super::{
     KvmError,
+    hypervisor::{HostKvm, Hypervisor},
     kick::Kick,
     shell::{Left, Shell, takes},
     tables::{Full, Tables},
@@ -47,8 +48,12 @@ const ROUNDS: u32 = 32;
 /// # Errors
 /// There is no KVM, or it does something else than what is known of it.
 pub fn check() -> Result<Duration, KvmError> {
+    try_out(Box::new(HostKvm::new()?))
+}
+
+fn try_out(hypervisor: Box<dyn Hypervisor>) -> Result<Duration, KvmError> {
     let memory = memory().map_err(KvmError::Host)?;
-    let mut bench = Bench::new(memory)?;
+    let mut bench = Bench::new(hypervisor, memory)?;
     bench.counts()?;
     bench.faults()?;
     bench.is_kicked()?;
@@ -80,7 +85,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(memory: GuestMemoryMmap) -> Result<Self, KvmError> {
+    fn new(hypervisor: Box<dyn Hypervisor>, memory: GuestMemoryMmap) -> Result<Self, KvmError> {
         let mut cpu = Cpu::new(PhysMap::new(memory, Vec::new()));
         cpu.sys.cr0 = bits::CR0_PE | bits::CR0_PG | bits::CR0_WP | bits::CR0_ET | bits::CR0_NE;
         cpu.sys.cr4 = bits::CR4_PAE | bits::CR4_OSFXSR;
@@ -92,7 +97,7 @@ impl Bench {
         cpu.set_segment(seg::CS, segment(0x33, 0xaffb));
         cpu.core.regs[gpr::RSP] = HERE + 0x800;
         cpu.core.pc = HERE;
-        let mut shell = Shell::new(&cpu.core.phys)?;
+        let mut shell = Shell::new(hypervisor, &cpu.core.phys)?;
         shell.set_cpuid(LEAVES.to_vec())?;
         let mut tables = Tables::new(Shell::entry());
         let mapped = tables.renew(shell.memory()).and_then(|()| tables.map(shell.memory(), &mut cpu, HERE));
@@ -171,7 +176,14 @@ fn odd(what: &str) -> KvmError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::simulated::Simulated;
     use super::*;
+
+    #[test]
+    fn the_simulated_one_does_as_it_should() {
+        let (hypervisor, _) = Simulated::new(7);
+        try_out(Box::new(hypervisor)).unwrap();
+    }
 
     #[test]
     fn this_hosts_kvm_is_as_known() {

@@ -1,3 +1,4 @@
+use crate::pmu::PmuError;
 use std::io;
 
 /// Why KVM does not run user code, or does not any more.
@@ -43,6 +44,9 @@ pub enum KvmError {
     /// It does something else than what is known of it.
     #[error("user code under this host's KVM does not do as it should: {0}; take --accel tcg")]
     Odd(String),
+    /// What is to count user code cannot.
+    #[error("user code cannot be counted under KVM; take --accel tcg")]
+    Counter(#[from] PmuError),
     /// What user code had come to is not known any more.
     #[error(
         "KVM failed in the middle of user code ({0}); the recording is good up to here; take --accel tcg"

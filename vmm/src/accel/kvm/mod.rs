@@ -6,19 +6,26 @@
 //! in such a stretch are named by what is there ([`crate::landmark`]), and the first replay counts.
 
 mod check;
+mod clock;
 mod error;
+mod hypervisor;
 mod kick;
+mod near;
 mod policy;
 mod registers;
 mod shell;
+mod simulated;
 mod tables;
 mod telltale;
 
 pub use check::check;
 pub use error::KvmError;
-pub use shell::NEEDED;
+pub use hypervisor::NEEDED;
+pub use near::Overshot;
 
 use crate::host::Stopwatch;
+use clock::Clock;
+use hypervisor::{HostKvm, Hypervisor};
 use kick::Kick;
 use policy::{Failure, Policy};
 use rrvmm_tcg::{
@@ -33,6 +40,7 @@ use rrvmm_tcg::{
     },
 };
 use shell::{Left, Shell, takes};
+use simulated::Simulated;
 use std::time::Duration;
 use tables::{Full, Tables};
 
@@ -54,6 +62,18 @@ pub(super) enum Stop {
     Paused,
 }
 
+/// What has ended a [`UserMode::round`].
+enum Round {
+    /// A signal: user code can go on.
+    Kicked,
+    /// The translator has done one instruction, and user code can go on. Whether a signal came.
+    Emulated(bool),
+    /// The same, but not here.
+    Kept,
+    /// User code is left, or the translator has to be, for this.
+    Left(Option<engine::Stop>),
+}
+
 /// What was done, for `--stats`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Stats {
@@ -65,6 +85,7 @@ struct Stats {
     kept: u64,
     maps: u64,
     renewals: u64,
+    counted: u64,
     inside: Duration,
 }
 
@@ -80,6 +101,12 @@ pub(super) struct UserMode {
     /// [`rrvmm_tcg::phys::PhysMap::takes`] when the tables were made.
     takes: u64,
     policy: Policy,
+    /// What counts user code here, where there is something.
+    clock: Option<Clock>,
+    /// At least so many instructions were retired here since they were last asked for, in this entry into user mode.
+    retired: (u64, u64),
+    /// Whether KVM is to run nothing for now.
+    is_off: bool,
     /// The entry into user mode in which KVM has last run.
     ran_in: Option<u64>,
     /// Why it runs nothing any more.
@@ -90,14 +117,30 @@ pub(super) struct UserMode {
 impl UserMode {
     /// For the RAM of `cpu`, on the thread that will run it.
     pub(super) fn new(cpu: &Cpu) -> Result<Self, KvmError> {
+        let policy = Policy::of_process();
+        let (hypervisor, counter): (Box<dyn Hypervisor>, _) = match policy.simulated {
+            Some(seed) => {
+                let (hypervisor, counter) = Simulated::new(seed);
+                (Box::new(hypervisor), Some(counter))
+            }
+            None => (Box::new(HostKvm::new()?), None),
+        };
+        let mut shell = Shell::new(hypervisor, &cpu.core.phys)?;
+        let clock = match counter {
+            Some(counter) => Some(Clock::simulated(counter)),
+            None => Clock::of_host(&mut shell)?,
+        };
         Ok(Self {
-            shell: Shell::new(&cpu.core.phys)?,
+            shell,
             tables: Tables::new(Shell::entry()),
             kick: Kick::new()?,
             space: u64::MAX,
             spaces: Vec::new(),
             takes: 0,
-            policy: Policy::of_process(),
+            policy,
+            clock,
+            retired: (0, 0),
+            is_off: false,
             ran_in: None,
             failure: None,
             stats: Stats::default(),
@@ -121,21 +164,19 @@ impl UserMode {
             } else {
                 engine.run(bus, end, interrupt)
             };
-            if stop != engine::Stop::Limit || engine.cpu.core.count >= limit || self.failure.is_some() {
+            let is_done = stop != engine::Stop::Limit || engine.cpu.core.count >= limit;
+            if is_done || self.is_off || self.failure.is_some() {
                 return Stop::Engine(stop);
             }
             let same = before == (engine.cpu.core.rings.entries, view::USER);
-            if !same || engine.cpu.core.mmu != view::USER || interrupt || !takes(&engine.cpu) {
-                continue;
-            }
-            if !self.tables.may_run(self.shell.memory(), &mut engine.cpu) {
-                self.stats.kept += 1;
-                self.policy.wait_longer();
+            // Who stops at crossings looks for a place, from this one on.
+            let is_near = engine.cpu.core.rings.entries >= engine.cpu.core.rings.stop;
+            if !same || interrupt || is_near || !self.may_run(engine) {
                 continue;
             }
             let begun = Stopwatch::start();
             self.kick.arm(self.policy.stretch);
-            let ran = self.stretch(engine, bus, begun);
+            let ran = self.counted_stretch(engine, bus, begun);
             self.kick.disarm();
             let took = begun.elapsed();
             self.stats.inside += took;
@@ -157,6 +198,40 @@ impl UserMode {
         }
     }
 
+    /// Whether user code may run here as it is.
+    fn may_run<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> bool {
+        if engine.cpu.core.mmu != view::USER || !takes(&engine.cpu) {
+            return false;
+        }
+        let may = self.tables.may_run(self.shell.memory(), &mut engine.cpu);
+        if !may {
+            self.stats.kept += 1;
+            self.policy.wait_longer();
+        }
+        may
+    }
+
+    /// As [`UserMode::stretch`], and adds up what was retired in it, as far as that is known.
+    fn counted_stretch<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+        begun: Stopwatch,
+    ) -> Result<Option<Stop>, KvmError> {
+        let entries = engine.cpu.core.rings.entries;
+        if let Some(clock) = &mut self.clock {
+            clock.counter.restart()?;
+        }
+        let ran = self.stretch(engine, bus, begun);
+        if let Some(clock) = &mut self.clock {
+            let retired = clock.at_least()?;
+            self.stats.counted += retired;
+            let before = if self.retired.0 == entries { self.retired.1 } else { 0 };
+            self.retired = (entries, before + retired);
+        }
+        ran
+    }
+
     /// User code in one piece, until it is kicked or has left. The CPU is in user mode.
     fn stretch<B: Backend<Cpu>>(
         &mut self,
@@ -164,62 +239,77 @@ impl UserMode {
         bus: &mut dyn Bus,
         begun: Stopwatch,
     ) -> Result<Option<Stop>, KvmError> {
+        loop {
+            match self.round(engine, bus)? {
+                Round::Kicked => return Ok(Some(Stop::Paused)),
+                Round::Left(stop) => return Ok(stop.map(Stop::Engine)),
+                Round::Kept => return Ok(None),
+                Round::Emulated(kicked) => {
+                    if kicked || begun.elapsed() > self.policy.stretch {
+                        return Ok(Some(Stop::Paused));
+                    }
+                }
+            }
+        }
+    }
+
+    /// User code until it comes to something that is the translator's to do, and that.
+    fn round<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+    ) -> Result<Round, KvmError> {
         if !self.shell.is_ready() {
             self.shell.set_cpuid(leaves(&engine.cpu, bus))?;
         }
         let entries = engine.cpu.core.rings.entries;
-        loop {
-            let root = self.prepare(&mut engine.cpu)?;
-            self.shell.load(&engine.cpu, root)?;
-            self.stats.entries += 1;
-            if self.ran_in != Some(entries) {
-                self.ran_in = Some(entries);
-                engine.take_lately();
+        let root = self.prepare(&mut engine.cpu)?;
+        self.shell.load(&engine.cpu, root)?;
+        self.stats.entries += 1;
+        if self.ran_in != Some(entries) {
+            self.ran_in = Some(entries);
+            engine.take_lately();
+        }
+        match self.policy.failure(self.stats.entries) {
+            Some(Failure::Exit) => {
+                return Err(KvmError::Exit("a failure that a test has asked for".into()));
             }
-            match self.policy.failure(self.stats.entries) {
-                Some(Failure::Exit) => {
-                    return Err(KvmError::Exit("a failure that a test has asked for".into()));
-                }
-                Some(Failure::Lost) => return Err(KvmError::Lost("a test has asked for it".into())),
-                None => {}
-            }
-            let left = self.shell.run(&mut engine.cpu)?;
-            if left == Left::Kicked {
+            Some(Failure::Lost) => return Err(KvmError::Lost("a test has asked for it".into())),
+            None => {}
+        }
+        let left = self.shell.run(&mut engine.cpu)?;
+        match left {
+            Left::Kicked => {
                 self.stats.kicks += 1;
                 // An instruction that the kick found in its middle is finished first.
                 if !at_string(&engine.cpu) {
-                    return Ok(Some(Stop::Paused));
+                    return Ok(Round::Kicked);
                 }
             }
-            match left {
-                Left::Kicked => {}
-                Left::SystemCall => self.stats.system_calls += 1,
-                Left::Vector(1) => {
-                    trap(engine, bus);
-                    return Ok(None);
-                }
-                Left::Vector(_) => self.stats.faults += 1,
-                Left::Unable => self.stats.unable += 1,
+            Left::SystemCall => self.stats.system_calls += 1,
+            Left::Vector(1) => {
+                trap(engine, bus);
+                return Ok(Round::Left(None));
             }
-            let stop = engine.run(bus, engine.cpu.core.count + 1, false);
-            let core = &engine.cpu.core;
-            if stop != engine::Stop::Limit
-                || core.rings.entries != entries
-                || core.mmu != view::USER
-                || !takes(&engine.cpu)
-            {
-                return Ok((stop != engine::Stop::Limit).then_some(Stop::Engine(stop)));
-            }
-            if left == Left::Kicked || begun.elapsed() > self.policy.stretch {
-                return Ok(Some(Stop::Paused));
-            }
-            // Code that may not run here is the translator's, and so is a page that cannot be mapped.
-            if let Left::Vector(14) = left
-                && !self.map(&mut engine.cpu, self.shell.fault_address())?
-            {
-                return Ok(None);
-            }
+            Left::Vector(_) => self.stats.faults += 1,
+            Left::Unable => self.stats.unable += 1,
         }
+        let stop = engine.run(bus, engine.cpu.core.count + 1, false);
+        let core = &engine.cpu.core;
+        if stop != engine::Stop::Limit
+            || core.rings.entries != entries
+            || core.mmu != view::USER
+            || !takes(&engine.cpu)
+        {
+            return Ok(Round::Left((stop != engine::Stop::Limit).then_some(stop)));
+        }
+        // Code that may not run here is the translator's, and so is a page that cannot be mapped.
+        if let Left::Vector(14) = left
+            && !self.map(&mut engine.cpu, self.shell.fault_address())?
+        {
+            return Ok(Round::Kept);
+        }
+        Ok(Round::Emulated(left == Left::Kicked))
     }
 
     /// Maps the page of `addr`, where user code has faulted, and those behind it, which it may reach next. Whether there
@@ -304,6 +394,17 @@ impl UserMode {
         self.failure.take_if(|failure| matches!(failure, KvmError::Lost(_)))
     }
 
+    /// At least so many instructions were retired here since the last call or entry into user mode, by number `entry`.
+    pub(super) fn take_retired(&mut self, entry: u64) -> u64 {
+        let (of, retired) = std::mem::take(&mut self.retired);
+        if of == entry { retired } else { 0 }
+    }
+
+    /// Has KVM run user code, or nothing.
+    pub(super) fn set_on(&mut self, on: bool) {
+        self.is_off = !on;
+    }
+
     /// Whether any of the user code since entry number `entry` into user mode has run here.
     pub(super) fn has_run_in(&self, entry: u64) -> bool {
         self.ran_in == Some(entry)
@@ -336,6 +437,7 @@ impl UserMode {
             ("times user code was kept from KVM", s.kept.to_string()),
             ("pages mapped for them", s.maps.to_string()),
             ("page tables made for them", s.renewals.to_string()),
+            ("instructions counted in them", s.counted.to_string()),
         ]
     }
 }

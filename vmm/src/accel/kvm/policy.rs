@@ -4,7 +4,7 @@ use std::env;
 use std::time::Duration;
 
 /// The variable by which tests have it otherwise: words `moves=SEED` (random moments), `exit=N` and `lost=N` (KVM fails so
-/// in stretch number N), with commas between.
+/// in stretch number N), `simulated=SEED` (no KVM, but a simulated one with a counter), with commas between.
 const TESTS: &str = "RRVMM_TEST_KVM";
 
 /// Host time after which a stretch of user code is interrupted, for devices and for the host to be looked at.
@@ -27,11 +27,13 @@ pub(super) struct Policy {
     moves: Option<u64>,
     exit: Option<u64>,
     lost: Option<u64>,
+    /// The seed of a hypervisor that is simulated.
+    pub(super) simulated: Option<u64>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { trial: TRIALS.0, stretch: STRETCH, moves: None, exit: None, lost: None }
+        Self { trial: TRIALS.0, stretch: STRETCH, moves: None, exit: None, lost: None, simulated: None }
     }
 }
 
@@ -58,6 +60,7 @@ impl Policy {
                 "moves" => policy.moves = number,
                 "exit" => policy.exit = number,
                 "lost" => policy.lost = number,
+                "simulated" => policy.simulated = number,
                 _ => {}
             }
         }

@@ -32,7 +32,7 @@ pub(super) fn segment(s: &Segment) -> kvm_segment {
     }
 }
 
-fn of_kvm(s: &kvm_segment) -> Segment {
+pub(super) fn of_kvm(s: &kvm_segment) -> Segment {
     if s.unusable != 0 || s.present == 0 {
         return Segment { selector: s.selector, base: 0, limit: 0, attr: 0 };
     }
@@ -81,13 +81,18 @@ pub(super) fn to_regs(cpu: &Cpu) -> kvm_regs {
     }
 }
 
+/// The general registers by number.
+pub(super) fn general(regs: &kvm_regs) -> [u64; 16] {
+    [
+        regs.rax, regs.rcx, regs.rdx, regs.rbx, regs.rsp, regs.rbp, regs.rsi, regs.rdi, regs.r8, regs.r9,
+        regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
+    ]
+}
+
 /// Takes over what user code has made of its registers.
 pub(super) fn from_kvm(cpu: &mut Cpu, regs: &kvm_regs, sregs: &kvm_sregs, frame: &Frame) {
-    let general = [
-        regs.rax, regs.rcx, regs.rdx, regs.rbx, frame.rsp, regs.rbp, regs.rsi, regs.rdi, regs.r8, regs.r9,
-        regs.r10, regs.r11, regs.r12, regs.r13, regs.r14, regs.r15,
-    ];
-    cpu.core.regs[..16].copy_from_slice(&general);
+    cpu.core.regs[..16].copy_from_slice(&general(regs));
+    cpu.core.regs[gpr::RSP] = frame.rsp;
     cpu.core.pc = frame.rip;
     // RF is the event's, which the translator does not have.
     cpu.set_rflags(frame.rflags & !bits::RF);

@@ -3,16 +3,15 @@
 //! Whatever makes user code leave ring 3 (a system call, an exception, an interrupt instruction) finds a handler of this
 //! shell, which is one HLT. KVM returns, and the translator takes over where user code was: it executes the instruction
 //! again, with all that the guest's own kernel then sees.
-//!
-//! One of the files that may use `unsafe`: KVM is told where guest memory lies.
 
-use super::{KvmError, registers, tables::put};
-use kvm_bindings::{
-    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_USER_MEMORY, KVM_CAP_XSAVE,
-    KVM_MEM_LOG_DIRTY_PAGES, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs,
-    kvm_userspace_memory_region,
+use super::{
+    KvmError,
+    hypervisor::{Exit, Hypervisor, Slot},
+    registers,
+    tables::put,
 };
-use kvm_ioctls::{Kvm, VcpuExit, VcpuFd, VmFd};
+use crate::pmu::OverflowSignal;
+use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_msr_entry, kvm_regs, kvm_segment, kvm_sregs};
 use rrvmm_tcg::{
     phys::PhysMap,
     x86::{
@@ -21,7 +20,6 @@ use rrvmm_tcg::{
         system::cpuid::Leaf,
     },
 };
-use std::io;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 /// A range of physical addresses.
@@ -61,14 +59,6 @@ const DATA: u16 = 0xf08;
 const TASK: u16 = 0xf10;
 const GDT_LIMIT: u16 = 0xf1f;
 
-/// Capabilities without which nothing runs: number and name.
-pub const NEEDED: [(u32, &str); 4] = [
-    (KVM_CAP_USER_MEMORY, "USER_MEMORY"),
-    (KVM_CAP_EXT_CPUID, "EXT_CPUID"),
-    (KVM_CAP_XSAVE, "XSAVE"),
-    (KVM_CAP_DESTROY_MEMORY_REGION_WORKS, "DESTROY_MEMORY_REGION_WORKS"),
-];
-
 /// Why user code was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
@@ -82,24 +72,15 @@ pub(super) enum Left {
     Unable,
 }
 
-/// What KVM's exits come to.
-enum Exit {
-    Halt,
-    Signal,
-    Unable,
-    Failure(String),
-}
-
 /// The virtual machine.
 pub(super) struct Shell {
     // Declared before what it uses.
-    vcpu: VcpuFd,
-    vm: VmFd,
+    hypervisor: Box<dyn Hypervisor>,
     memory: GuestMemoryMmap,
-    tables_slot: u32,
-    /// The guest's RAM: slot, start, length.
-    ram: Vec<(u32, u64, u64)>,
-    /// What KVM has now.
+    tables: Slot,
+    /// The guest's RAM.
+    ram: Vec<Slot>,
+    /// What the hypervisor has now.
     sregs: kvm_sregs,
     fpu: Option<registers::Fpu>,
     /// The descriptors that user code sees.
@@ -110,12 +91,9 @@ pub(super) struct Shell {
 
 impl Shell {
     /// A virtual machine over the RAM of `phys`.
-    pub(super) fn new(phys: &PhysMap) -> Result<Self, KvmError> {
-        let kvm = open()?;
-        let vm = kvm.create_vm().map_err(KvmError::call("make a virtual machine"))?;
+    pub(super) fn new(mut hypervisor: Box<dyn Hypervisor>, phys: &PhysMap) -> Result<Self, KvmError> {
         let ranges = [&SHELL, &TABLES, &PATCHES].map(|area| (GuestAddress(area.start), area.len as usize));
         let memory = GuestMemoryMmap::from_ranges(&ranges).map_err(KvmError::Host)?;
-        let mut slot = 0;
         let mut ram = Vec::new();
         for (start, len, host) in phys.ram() {
             // Video memory lies above; user code reaches it through the translator.
@@ -123,30 +101,30 @@ impl Shell {
                 if start + len > SHELL.start {
                     return Err(KvmError::Memory(len));
                 }
-                set_slot(&vm, slot, start, len, host, KVM_MEM_LOG_DIRTY_PAGES)?;
-                ram.push((slot, start, len));
-                slot += 1;
+                ram.push(Slot { number: ram.len() as u32, start, len, host, is_logged: true });
             }
         }
-        for area in [&SHELL, &PATCHES, &TABLES] {
-            set_slot(&vm, slot, area.start, area.len, host_of(&memory, area), 0)?;
-            slot += 1;
+        let mut number = ram.len() as u32;
+        let own = [&SHELL, &TABLES, &PATCHES].map(|area| {
+            let host = memory.get_host_address(GuestAddress(area.start)).map_or(0, |p| p as usize);
+            let slot = Slot { number, start: area.start, len: area.len, host, is_logged: false };
+            number += 1;
+            slot
+        });
+        for &slot in ram.iter().chain(&own) {
+            hypervisor.add(slot).map_err(KvmError::call("take guest memory"))?;
         }
-        let vcpu = vm.create_vcpu(0).map_err(KvmError::call("make a vCPU"))?;
-        let sregs = vcpu.get_sregs().map_err(KvmError::call("give its segments"))?;
-        let mut shell = Self {
-            vcpu,
-            vm,
-            memory,
-            tables_slot: slot - 1,
-            ram,
-            sregs,
-            fpu: None,
-            gdt: Vec::new(),
-            is_ready: false,
-        };
+        let sregs = hypervisor.sregs().map_err(KvmError::call("give its segments"))?;
+        let [_, tables, _] = own;
+        let gdt = Vec::new();
+        let mut shell = Self { hypervisor, memory, tables, ram, sregs, fpu: None, gdt, is_ready: false };
         shell.furnish();
         Ok(shell)
+    }
+
+    /// Has `signal`, which this thread blocks, stop user code.
+    pub(super) fn let_in(&mut self, signal: OverflowSignal) -> Result<(), KvmError> {
+        self.hypervisor.let_in(signal)
     }
 
     /// Where tables are put.
@@ -161,8 +139,8 @@ impl Shell {
 
     /// Makes KVM forget all it has read of the page tables.
     pub(super) fn forget_tables(&mut self) -> Result<(), KvmError> {
-        set_slot(&self.vm, self.tables_slot, TABLES.start, 0, host_of(&self.memory, &TABLES), 0)?;
-        set_slot(&self.vm, self.tables_slot, TABLES.start, TABLES.len, host_of(&self.memory, &TABLES), 0)
+        let done = self.hypervisor.remove(self.tables).and_then(|()| self.hypervisor.add(self.tables));
+        done.map_err(KvmError::call("take guest memory"))
     }
 
     /// Descriptors, gates, handlers, stack and the tables that lead to them.
@@ -228,14 +206,14 @@ impl Shell {
             .collect();
         let lacks = |_| KvmError::Lacks("room for the guest's CPUID leaves");
         let cpuid = CpuId::from_entries(&entries).map_err(lacks)?;
-        self.vcpu.set_cpuid2(&cpuid).map_err(KvmError::call("take CPUID's answers"))?;
+        self.hypervisor.set_cpuid(&cpuid).map_err(KvmError::call("take CPUID's answers"))?;
         self.set_msrs()?;
         self.is_ready = true;
         Ok(())
     }
 
     /// SYSCALL leads to its handler.
-    fn set_msrs(&self) -> Result<(), KvmError> {
+    fn set_msrs(&mut self) -> Result<(), KvmError> {
         let handler = SYSCALL_HANDLER;
         let entry = |index, data| kvm_msr_entry { index, data, ..Default::default() };
         let msrs = [
@@ -248,7 +226,7 @@ impl Shell {
             entry(0x174, 0),
         ];
         let msrs = Msrs::from_entries(&msrs).map_err(|_| KvmError::Lacks("room for MSRs"))?;
-        let done = self.vcpu.set_msrs(&msrs).map_err(KvmError::call("take MSRs"))?;
+        let done = self.hypervisor.set_msrs(&msrs).map_err(KvmError::call("take MSRs"))?;
         if done < 4 { Err(KvmError::Lacks("the MSRs of SYSCALL")) } else { Ok(()) }
     }
 
@@ -265,15 +243,14 @@ impl Shell {
         let task = Segment { selector: TASK, base: BASE + TSS, limit: 0x67, attr: 0x8b };
         sregs.tr = registers::segment(&task);
         sregs.ldt = kvm_segment { unusable: 1, ..Default::default() };
-        self.vcpu.set_sregs(&sregs).map_err(KvmError::call("take segments"))?;
+        self.hypervisor.set_sregs(&sregs).map_err(KvmError::call("take segments"))?;
         self.sregs = sregs;
         let fpu = registers::Fpu::of(cpu);
         if self.fpu.as_ref() != Some(&fpu) {
-            // SAFETY: nobody has asked for components that are larger than what the structure has room for.
-            unsafe { self.vcpu.set_xsave(&fpu.to_kvm()) }.map_err(KvmError::call("take FPU registers"))?;
+            self.hypervisor.set_xsave(&fpu.to_kvm()).map_err(KvmError::call("take FPU registers"))?;
             self.fpu = Some(fpu);
         }
-        self.vcpu.set_regs(&registers::to_regs(cpu)).map_err(KvmError::call("take registers"))
+        self.hypervisor.set_regs(&registers::to_regs(cpu)).map_err(KvmError::call("take registers"))
     }
 
     /// LSL and LAR look descriptors up without loading them. Those that can be loaded without a mark are here, but none
@@ -306,17 +283,10 @@ impl Shell {
     /// [`KvmError::Lost`].
     pub(super) fn run(&mut self, cpu: &mut Cpu) -> Result<Left, KvmError> {
         loop {
-            let exit = match self.vcpu.run() {
-                Ok(VcpuExit::Hlt) => Exit::Halt,
-                Ok(VcpuExit::Intr) => Exit::Signal,
-                Ok(VcpuExit::InternalError) => Exit::Unable,
-                Ok(other) => Exit::Failure(format!("{other:?}")),
-                Err(error) if matches!(error.errno(), libc::EINTR | libc::EAGAIN) => Exit::Signal,
-                Err(error) => Exit::Failure(error.to_string()),
-            };
+            let exit = self.hypervisor.run();
             let lost = |error: kvm_ioctls::Error| KvmError::Lost(error.to_string());
-            let regs = self.vcpu.get_regs().map_err(lost)?;
-            let sregs = self.vcpu.get_sregs().map_err(lost)?;
+            let regs = self.hypervisor.regs().map_err(lost)?;
+            let sregs = self.hypervisor.sregs().map_err(lost)?;
             let in_shell = sregs.cs.selector & 3 != 3;
             let left = match &exit {
                 Exit::Halt => match Self::handler(regs.rip)? {
@@ -334,7 +304,7 @@ impl Shell {
                 }
                 Exit::Unable | Exit::Failure(_) => Left::Unable,
             };
-            let xsave = self.vcpu.get_xsave().map_err(lost)?;
+            let xsave = self.hypervisor.xsave().map_err(lost)?;
             self.sregs = sregs;
             let frame = self.frame(left, &regs)?;
             registers::from_kvm(cpu, &regs, &sregs, &frame);
@@ -355,26 +325,20 @@ impl Shell {
 
     /// Whether the kick has come between a single step and the trap that it makes, which KVM would forget or deliver
     /// later. Faults come again with their instruction.
-    fn take_debug_trap(&self) -> Result<bool, KvmError> {
-        let events = self.vcpu.get_vcpu_events().map_err(KvmError::call("tell what is pending"))?;
-        let exception = events.exception;
-        if exception.injected == 0 && exception.pending == 0 {
-            return Ok(false);
-        }
-        let none = Default::default();
-        self.vcpu.set_vcpu_events(&none).map_err(KvmError::call("forget what was pending"))?;
-        Ok(exception.nr == 1)
+    fn take_debug_trap(&mut self) -> Result<bool, KvmError> {
+        let exception = self.hypervisor.take_exception();
+        Ok(exception.map_err(KvmError::call("tell what is pending"))? == Some(1))
     }
 
     /// Physical addresses of the pages of RAM that user code has written since the last call, ascending.
-    pub(super) fn take_written(&self) -> Result<Vec<u64>, KvmError> {
+    pub(super) fn take_written(&mut self) -> Result<Vec<u64>, KvmError> {
         let mut pages = Vec::new();
-        for &(slot, start, len) in &self.ram {
+        for &slot in &self.ram {
             let failed = KvmError::call("tell which pages were written");
-            let log = self.vm.get_dirty_log(slot, len as usize).map_err(failed)?;
+            let log = self.hypervisor.take_written(slot).map_err(failed)?;
             for (n, mut bits) in log.into_iter().enumerate().filter(|&(_, bits)| bits != 0) {
                 while bits != 0 {
-                    pages.push(start + (n as u64 * 64 + u64::from(bits.trailing_zeros())) * 4096);
+                    pages.push(slot.start + (n as u64 * 64 + u64::from(bits.trailing_zeros())) * 4096);
                     bits &= bits - 1;
                 }
             }
@@ -425,41 +389,6 @@ impl Shell {
     fn frame_word(&self, n: u64) -> u64 {
         self.memory.read_obj(GuestAddress(SHELL.start + (FRAME - BASE) + n * 8)).unwrap_or(0)
     }
-}
-
-/// KVM, with what is needed of it.
-fn open() -> Result<Kvm, KvmError> {
-    let kvm = Kvm::new().map_err(|error| match error.errno() {
-        libc::ENOENT | libc::ENODEV | libc::ENXIO => KvmError::Missing,
-        libc::EACCES | libc::EPERM => KvmError::Permission,
-        errno => KvmError::Open(io::Error::from_raw_os_error(errno)),
-    })?;
-    if kvm.get_api_version() != 12 {
-        return Err(KvmError::Version(kvm.get_api_version()));
-    }
-    for (cap, name) in NEEDED {
-        if kvm.check_extension_raw(cap.into()) <= 0 {
-            return Err(KvmError::Lacks(name));
-        }
-    }
-    Ok(kvm)
-}
-
-fn host_of(memory: &GuestMemoryMmap, area: &Area) -> usize {
-    memory.get_host_address(GuestAddress(area.start)).map_or(0, |p| p as usize)
-}
-
-fn set_slot(vm: &VmFd, slot: u32, start: u64, len: u64, host: usize, flags: u32) -> Result<(), KvmError> {
-    let region = kvm_userspace_memory_region {
-        slot,
-        flags,
-        guest_phys_addr: start,
-        memory_size: len,
-        userspace_addr: host as u64,
-    };
-    // SAFETY: the memory stays mapped as long as the virtual machine: the guest's by the machine, which owns both, the
-    // shell's by the shell.
-    unsafe { vm.set_user_memory_region(region) }.map_err(KvmError::call("take guest memory"))
 }
 
 /// What user code must be like for the shell: 4-level paging, no debugging, no privileges, no lazy FPU. No selectors of data

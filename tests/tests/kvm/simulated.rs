@@ -1,0 +1,62 @@
+//! A performance counter, which hardly any virtual machine has: a simulated hypervisor's, with late, lost and wrong counts
+//! (`vmm/src/accel/kvm/simulated.rs`). Recordings say how far a place is at least, replays get near it by counting, and neither
+//! is ever at a wrong one. Needs no KVM.
+
+use super::{check_replay, check_replay_under_kvm, number, options, record};
+use anyhow::{Context as _, Result, ensure};
+use rrvmm_tests::payloads::Payload;
+use rrvmm_tests::run::{Luck, Process, rrvmm};
+use std::fs;
+use std::path::Path;
+
+const PROGRAMS: [&str; 5] = ["faults", "memory", "spin", "switches", "tells"];
+
+#[test]
+fn places_are_found_by_a_counter_that_is_late_lossy_and_wrong() -> Result<()> {
+    let mut luck = Luck::new();
+    let seed = luck.seed();
+    let (mut counted, mut again) = (0, 0);
+    for program in PROGRAMS {
+        let guest = Payload::named(&format!("kvm/{program}"))?.build()?;
+        let directory = tempfile::tempdir()?;
+        let recording = directory.path().join("a.rrvm");
+        let policy = format!("simulated={}", luck.bits());
+        let what = || format!("{program}, SEED={seed}, {policy}");
+        let recorded = record(&guest, &recording, Some(&policy))?.exited(1).with_context(what)?;
+        let said = recorded.errors();
+        ensure!(number(&said, "kicks")? > 0, "{}: never interrupted: {said}", what());
+        ensure!(number(&said, "instructions counted in them")? > 0, "{}: nothing counted: {said}", what());
+        // Once with another counter, which is wrong at other moments.
+        for policy in [policy.clone(), format!("simulated={}", luck.bits())] {
+            let said = check_replay_under_kvm(&recording, Some(&policy)).with_context(what)?;
+            counted += number(&said, "instructions counted in them")?;
+            again += number(&said, "places looked for twice")?;
+        }
+        check_replay(&recording, &recorded.stdout, 1).with_context(what)?;
+    }
+    // Otherwise nothing was tried.
+    ensure!(counted > 0 && again > 0, "SEED={seed}: {counted} counted, {again} looked for twice");
+    Ok(())
+}
+
+#[test]
+fn what_was_counted_is_replayed_where_it_was() -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let recording = directory.path().join("a.rrvm");
+    let guest = Payload::named("kvm/tells")?.build()?;
+    let mut translated = rrvmm(["record", "-o"])?;
+    translated.arg(&recording).args(options(&guest, "tcg"));
+    Process::new(translated).run()?.exited(1)?;
+    let refused = |options: &[&str], path: &Path, why: &str| -> Result<()> {
+        let mut command = rrvmm(options)?;
+        command.arg(path);
+        let refused = Process::new(command).run()?.exited(1)?;
+        ensure!(refused.errors().contains(why), "{}", refused.describe());
+        Ok(())
+    };
+    refused(&["verify", "--accel", "kvm"], &recording, "leave --accel kvm out")?;
+    fs::remove_file(&recording)?;
+    record(&guest, &recording, Some("simulated=1"))?.exited(1)?;
+    refused(&["replay", "--accel", "kvm", "--gdb", "1234"], &recording, "leave --accel kvm out")?;
+    refused(&["replay", "--accel", "kvm", "--until", "5"], &recording, "--until is a position")
+}
