@@ -18,7 +18,7 @@ const MOST_WAYS: usize = 3;
 /// Most bytes of them.
 const CODE: usize = AHEAD * 15;
 /// Most pages that are remembered as written.
-const MOST_WRITTEN: usize = 128;
+pub const MOST_WRITTEN: usize = 128;
 
 /// A place in a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,6 +8,7 @@ mod kvm;
 mod kvm;
 mod stats;
 mod tcg;
+mod written;
 
 pub use auto::{Auto, DEAR, auto};
 
@@ -98,7 +99,8 @@ pub trait Accelerator {
     /// Whether all instructions since the last entry into user mode are counted.
     fn is_counted(&self) -> bool;
 
-    /// Physical addresses of the pages of RAM that uncounted user code may have written since the last call, ascending.
+    /// Physical addresses of pages of RAM that uncounted user code may have written: all since the last call if they are
+    /// [`MOST_WRITTEN`](crate::landmark::MOST_WRITTEN) at most, now and in the calls before.
     fn take_uncounted_writes(&mut self) -> Vec<u64>;
 
     /// At least so many instructions that are in no position have run since the last call, or the last entry into user mode.

@@ -4,6 +4,7 @@ use super::{
     ARITHMETIC_FLAGS, AccelError, Accelerator, CpuChoice, KVM, KvmError, Overshot, Stop,
     kvm::{self, UserMode},
     stats,
+    written::Written,
 };
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
@@ -39,6 +40,7 @@ pub struct TcgAccelerator<B: Backend<Cpu>> {
     engine: Engine<B>,
     name: &'static str,
     user_mode: Option<UserMode>,
+    written: Written,
 }
 
 /// A CPU after RESET over `phys`.
@@ -68,7 +70,8 @@ fn accelerator<B: Backend<Cpu> + 'static>(
 ) -> Result<Box<dyn Accelerator>, AccelError> {
     let user_mode = kvm.then(|| UserMode::new(&cpu)).transpose()?;
     let name = if kvm { KVM } else { name };
-    let mut accelerator = TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode };
+    let mut accelerator =
+        TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode, written: Written::default() };
     if kvm {
         accelerator.count_rings(u64::MAX);
     }
@@ -159,7 +162,8 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
 
     fn take_uncounted_writes(&mut self) -> Vec<u64> {
         let engine = &mut self.engine;
-        self.user_mode.as_mut().map_or_else(Vec::new, |user| user.take_written(engine))
+        let Some(user) = &mut self.user_mode else { return Vec::new() };
+        self.written.take(|| user.take_written(engine))
     }
 
     fn take_uncounted(&mut self) -> u64 {
