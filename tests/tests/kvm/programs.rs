@@ -12,8 +12,10 @@ use rrvmm_tests::run::{Guest, Luck, Process, rrvmm};
 use std::path::Path;
 
 /// With the instructions of user code that could not be done by KVM.
-const PROGRAMS: [&str; 10] =
-    ["faults", "flags", "hidden", "memory", "selfmod", "spin", "strings", "switches", "vectors", "tells"];
+const PROGRAMS: [&str; 11] = [
+    "faults", "flags", "hidden", "memory", "selfmod", "spin", "strings", "switches", "vectors", "tells",
+    "wide",
+];
 
 /// How often each program is recorded.
 fn rounds() -> u64 {
