@@ -128,7 +128,8 @@ fn build() -> Result<PathBuf> {
         profile = profile.parent().context("deps without a parent")?;
     }
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    cargo.args(["build", "--quiet", "--package", "rrvmm", "--bin", "rrvmm"]);
+    // With this package its features are those that it is tested with, and nothing is compiled twice.
+    cargo.args(["build", "--quiet", "--package", "rrvmm", "--package", "rrvmm-tests", "--bin", "rrvmm"]);
     if profile.ends_with("release") {
         cargo.arg("--release");
     }

@@ -415,9 +415,15 @@ impl UserMode {
     pub(super) fn take_written<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> Vec<u64> {
         let lately = engine.take_lately();
         let phys = &engine.cpu.core.phys;
-        let written = self.shell.take_written().unwrap_or_default();
         let may = self.tables.writable(phys);
-        let mut written: Vec<_> = written.into_iter().filter(|page| may.contains(page)).collect();
+        let mut written: Vec<_> = match self.shell.take_written() {
+            Ok(written) => written.into_iter().filter(|page| may.contains(page)).collect(),
+            Err(failure) => {
+                crate::tell!("rrvmm: {failure}; the translator goes on alone");
+                self.failure = Some(failure);
+                may.into_iter().collect()
+            }
+        };
         written.extend(lately.into_iter().map(|page| phys.page_address(page)));
         written.sort_unstable();
         written.dedup();

@@ -1,10 +1,12 @@
 //! Transcripts of the command line: what a person types and sees. `TRYCMD=overwrite` takes new ones.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::process::Command;
+use rrvmm_tests::run::{rrvmm, rrvmm_program};
 
 #[test]
 fn transcripts() {
-    trycmd::TestCases::new().case("tests/cmd/*.trycmd");
+    let program = rrvmm_program().unwrap();
+    trycmd::TestCases::new().register_bin("rrvmm", program).case("tests/cmd/*.trycmd");
 }
 
 /// What `rrvmm doctor` looks at, on any host.
@@ -13,8 +15,7 @@ const LOOKED_AT: &str = "cpu jit kvm kvm-capabilities kvm-kind accel-auto pmu pe
 #[test]
 fn the_doctor_answers_on_any_host() {
     let ask = |arguments: &[&str]| {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_rrvmm")).arg("doctor").args(arguments).output().unwrap();
+        let output = rrvmm(["doctor"]).unwrap().args(arguments).output().unwrap();
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
