@@ -18,7 +18,8 @@ mod writer;
 
 pub use attachment::Attachment;
 pub use blocks::{
-    BLOCK_SIZE, BLOCKS_LIMIT, Blob, Block, BlockRun, BlockTotals, Blocks, CHANNEL_DISK, Contents, EMPTY_LIMIT,
+    BLOCK_SIZE, BLOCKS_LIMIT, Blob, Block, BlockRun, BlockTotals, Blocks, CHANNEL_DISK, Contents, Decoded,
+    Decoder, EMPTY_LIMIT,
 };
 pub(crate) use entry::EndPayload;
 pub use entry::{Body, Entry};

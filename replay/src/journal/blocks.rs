@@ -203,18 +203,27 @@ pub enum Block<'a> {
 
 /// Gives the blocks of a recording, in any order. It reads the file beside the recording's other reader.
 pub struct Blocks<R> {
-    source: Arc<Mutex<R>>,
     index: Arc<Index>,
-    chunks: Arc<Vec<ChunkSpan>>,
-    known: Known,
-    reader: ChunkReader,
-    /// Chunks decoded: their runs by their messages' numbers.
-    recent: BTreeMap<usize, BTreeMap<u64, BlockRun>>,
+    decoder: Decoder<R>,
+    /// Chunks decoded.
+    recent: BTreeMap<usize, Decoded>,
     /// Their numbers, the oldest first.
     ages: VecDeque<usize>,
     /// Bytes of blocks in them.
     bytes: usize,
 }
+
+/// Decodes chunks, for [`Blocks`] or beside them.
+pub struct Decoder<R> {
+    source: Arc<Mutex<R>>,
+    chunks: Arc<Vec<ChunkSpan>>,
+    known: Known,
+    reader: ChunkReader,
+}
+
+/// A chunk decoded: its runs by their messages' numbers.
+#[derive(Debug, Default)]
+pub struct Decoded(BTreeMap<u64, BlockRun>);
 
 impl<R: Read + Seek> Blocks<R> {
     pub(super) fn new(
@@ -223,16 +232,49 @@ impl<R: Read + Seek> Blocks<R> {
         chunks: Arc<Vec<ChunkSpan>>,
         known: Known,
     ) -> Self {
-        let reader = ChunkReader::new();
-        Self {
-            source,
-            index,
-            chunks,
-            known,
-            reader,
-            recent: BTreeMap::new(),
-            ages: VecDeque::new(),
-            bytes: 0,
+        let decoder = Decoder { source, chunks, known, reader: ChunkReader::default() };
+        Self { index, decoder, recent: BTreeMap::new(), ages: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Another decoder of the same chunks.
+    #[must_use]
+    pub fn decoder(&self) -> Decoder<R> {
+        let Decoder { source, chunks, known, .. } = &self.decoder;
+        let (source, chunks, known) = (Arc::clone(source), Arc::clone(chunks), known.clone());
+        Decoder { source, chunks, known, reader: ChunkReader::default() }
+    }
+
+    /// How many chunks there are.
+    #[must_use]
+    pub fn chunks(&self) -> usize {
+        self.decoder.chunks.len()
+    }
+
+    /// Number of the chunk with block number `block` of disk number `disk`; none if the recording does not have it.
+    #[must_use]
+    pub fn chunk_of(&self, disk: u32, block: u64) -> Option<usize> {
+        self.index.find(disk, block).map(|place| place.chunk)
+    }
+
+    /// Whether chunk `n` need not be decoded.
+    #[must_use]
+    pub fn has(&self, n: usize) -> bool {
+        self.recent.contains_key(&n)
+    }
+
+    /// Takes over chunk `n`, which a [`decoder`](Self::decoder) of this recording has decoded.
+    pub fn put(&mut self, n: usize, decoded: Decoded) {
+        self.bytes += decoded.bytes();
+        if let Some(old) = self.recent.insert(n, decoded) {
+            self.bytes -= old.bytes();
+            return;
+        }
+        self.ages.push_back(n);
+        while self.bytes > RECENT
+            && self.ages.len() > 1
+            && let Some(oldest) = self.ages.pop_front()
+        {
+            self.bytes -= self.recent.remove(&oldest).as_ref().map_or(0, Decoded::bytes);
         }
     }
 
@@ -242,7 +284,7 @@ impl<R: Read + Seek> Blocks<R> {
     /// The file cannot be read, or has changed since it was opened.
     pub fn get(&mut self, disk: u32, block: u64) -> Result<Block<'_>, JournalError> {
         let Some(place) = self.index.find(disk, block) else { return Ok(Block::Missing) };
-        let Some(run) = self.chunk(place.chunk)?.get(&place.number) else { return Ok(Block::Missing) };
+        let Some(run) = self.chunk(place.chunk)?.0.get(&place.number) else { return Ok(Block::Missing) };
         let nth = (block - run.first) as usize;
         Ok(match &run.contents {
             Contents::Zeros(_) => Block::Zeros,
@@ -268,49 +310,52 @@ impl<R: Read + Seek> Blocks<R> {
         }
         places.sort_unstable();
         for (chunk, number, disk) in places {
-            if let Some(run) = self.chunk(chunk)?.get(&number) {
+            if let Some(run) = self.chunk(chunk)?.0.get(&number) {
                 each(disk, run.clone())?;
             }
         }
         Ok(())
     }
 
-    /// The runs in chunk `n`, by their messages' numbers.
-    fn chunk(&mut self, n: usize) -> Result<&BTreeMap<u64, BlockRun>, JournalError> {
-        if !self.recent.contains_key(&n) {
-            let runs = self.decode(n)?;
-            self.bytes += bytes_of(&runs);
-            while self.bytes > RECENT
-                && let Some(oldest) = self.ages.pop_front()
-            {
-                self.bytes -= self.recent.remove(&oldest).as_ref().map_or(0, bytes_of);
-            }
-            self.ages.push_back(n);
-            self.recent.insert(n, runs);
+    /// Chunk `n`, decoded now if need be.
+    fn chunk(&mut self, n: usize) -> Result<&Decoded, JournalError> {
+        if !self.has(n) {
+            let decoded = self.decoder.decode(n)?;
+            self.put(n, decoded);
         }
         Ok(self.recent.entry(n).or_default())
     }
+}
 
-    fn decode(&mut self, n: usize) -> Result<BTreeMap<u64, BlockRun>, JournalError> {
+impl<R: Read + Seek> Decoder<R> {
+    /// Decodes chunk `n`; nothing if there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has changed since it was opened.
+    pub fn decode(&mut self, n: usize) -> Result<Decoded, JournalError> {
         let mut runs = BTreeMap::new();
-        let Some(span) = self.chunks.get(n) else { return Ok(runs) };
+        let Some(span) = self.chunks.get(n) else { return Ok(Decoded(runs)) };
         let changed = |what: String| JournalError::Damaged { offset: span.frame.offset, what };
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let items = scan::read_chunk(&mut *source, &mut self.reader, span.frame)
-            .map_err(JournalError::Read)?
-            .map_err(changed)?;
+        let record = {
+            let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
+            scan::read_record(&mut *source, span.frame).map_err(JournalError::Read)?
+        };
+        let items = self.reader.read(&record).map_err(changed)?;
         let take = |found| {
             if let Found::Blocks { number, run, .. } = found {
                 runs.insert(number, run);
             }
         };
         self.known.before(span).take_items(items, take).map_err(changed)?;
-        Ok(runs)
+        Ok(Decoded(runs))
     }
 }
 
-fn bytes_of(runs: &BTreeMap<u64, BlockRun>) -> usize {
-    runs.values().map(BlockRun::weight).sum()
+impl Decoded {
+    /// Bytes of blocks in it.
+    fn bytes(&self) -> usize {
+        self.0.values().map(BlockRun::weight).sum()
+    }
 }
 
 /// Number of the disk whose channel is called `name`.

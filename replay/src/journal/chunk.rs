@@ -1,7 +1,7 @@
 //! One chunk's records, believed only after their CRC was right.
 
 use mcap::records::{ChunkHeader, Record};
-use mcap::sans_io::linear_reader::{LinearReadEvent, LinearReader, LinearReaderOptions};
+use zstd::bulk::Decompressor;
 
 use super::CHUNK_LIMIT;
 use super::frame::{FRAME, op};
@@ -14,93 +14,94 @@ pub(super) const RECORD_LIMIT: u64 = (CHUNK_LIMIT + OVERHEAD) as u64;
 
 /// A record out of a chunk.
 #[derive(Debug)]
-pub(super) enum Item {
+pub(super) enum Item<'a> {
     Channel { id: u16, name: String },
-    Message { channel: u16, sequence: u32, log_time: u64, data: Vec<u8> },
+    Message { channel: u16, sequence: u32, log_time: u64, data: &'a [u8] },
 }
 
-/// Kind of the private record that is put behind each chunk: the reader hands it out once the chunk is done.
-const DONE: u8 = 0x80;
-
 /// Reads chunks one after the other; what it allocates for one serves the next.
-pub(super) struct ChunkReader(LinearReader);
+#[derive(Default)]
+pub(super) struct ChunkReader {
+    decompressor: Decompressor<'static>,
+    content: Vec<u8>,
+}
 
 impl ChunkReader {
-    pub(super) fn new() -> Self {
-        Self(LinearReader::new_with_options(
-            LinearReaderOptions::default()
-                .with_skip_start_magic(true)
-                .with_skip_end_magic(true)
-                .with_prevalidate_chunk_crcs(true)
-                .with_record_length_limit(CHUNK_LIMIT),
-        ))
-    }
-
     /// The records of the chunk whose record, framing included, is `record`; or what is wrong with it.
-    pub(super) fn read(&mut self, mut record: Vec<u8>) -> Result<Vec<Item>, String> {
-        let result = check_header(record.get(FRAME as usize..).unwrap_or_default()).and_then(|()| {
-            record.push(DONE);
-            record.extend(0u64.to_le_bytes());
-            self.items(&record)
-        });
-        if result.is_err() {
-            // It stopped in the middle of something.
-            *self = Self::new();
+    pub(super) fn read(&mut self, record: &[u8]) -> Result<Vec<Item<'_>>, String> {
+        let body = record.get(FRAME as usize..).unwrap_or_default();
+        let chunk = mcap::parse_record(op::CHUNK, body).map_err(|error| error.to_string())?;
+        let Record::Chunk { header, data } = chunk else {
+            return Err("the chunk record is not a chunk".to_owned());
+        };
+        check_header(&header, data.len())?;
+        self.content.clear();
+        self.content.reserve(header.uncompressed_size as usize);
+        let size = self.decompressor.decompress_to_buffer(&data[..], &mut self.content);
+        let size = size.map_err(|error| format!("the chunk cannot be decompressed: {error}"))?;
+        if size as u64 != header.uncompressed_size {
+            return Err(format!("{size} bytes in a chunk of {}", header.uncompressed_size));
         }
-        result
-    }
-
-    fn items(&mut self, mut unread: &[u8]) -> Result<Vec<Item>, String> {
-        let mut items = Vec::new();
-        while let Some(event) = self.0.next_event() {
-            match event.map_err(|error| error.to_string())? {
-                LinearReadEvent::ReadRequest(_) if unread.is_empty() => break,
-                LinearReadEvent::ReadRequest(wanted) => {
-                    let (next, rest) = unread.split_at(wanted.min(unread.len()));
-                    self.0.insert(next.len()).copy_from_slice(next);
-                    self.0.notify_read(next.len());
-                    unread = rest;
-                }
-                LinearReadEvent::Record { opcode: DONE, data: [] } if unread.is_empty() => return Ok(items),
-                LinearReadEvent::Record { data, opcode } => items.push(item(opcode, data)?),
-            }
+        let crc = crc32fast::hash(&self.content);
+        if crc != header.uncompressed_crc {
+            return Err(format!("the chunk's CRC is {crc:08x} instead of {:08x}", header.uncompressed_crc));
         }
-        Err("the chunk goes on beyond its record".to_owned())
+        let (mut items, mut rest) = (Vec::new(), &self.content[..]);
+        while !rest.is_empty() {
+            items.push(item(next(&mut rest).ok_or("the chunk ends within a record")?)?);
+        }
+        Ok(items)
     }
 }
 
 /// Refuses what the container allows and a recording never has: chunks that are uncompressed or carry no CRC.
-fn check_header(body: &[u8]) -> Result<(), String> {
-    let Record::Chunk { header, .. } =
-        mcap::parse_record(op::CHUNK, body).map_err(|error| error.to_string())?
-    else {
-        return Err("the chunk record is not a chunk".to_owned());
-    };
-    let ChunkHeader { uncompressed_crc, compression, uncompressed_size, .. } = header;
+fn check_header(header: &ChunkHeader, length: usize) -> Result<(), String> {
+    let ChunkHeader { uncompressed_crc, compression, uncompressed_size, compressed_size, .. } = header;
     if compression != "zstd" {
         return Err(format!("chunk compression {compression:?}"));
     }
-    if uncompressed_crc == 0 {
+    if *uncompressed_crc == 0 {
         return Err("the chunk has no CRC".to_owned());
     }
-    if uncompressed_size > CHUNK_LIMIT as u64 {
+    if *uncompressed_size > CHUNK_LIMIT as u64 {
         return Err(format!("a chunk of {uncompressed_size} bytes"));
+    }
+    if *compressed_size != length as u64 {
+        return Err(format!("{compressed_size} compressed bytes in a chunk record with {length}"));
     }
     Ok(())
 }
 
-fn item(opcode: u8, data: &[u8]) -> Result<Item, String> {
-    if opcode != op::CHANNEL && opcode != op::MESSAGE {
-        return Err(format!("a record of kind {opcode:#04x} in a chunk"));
-    }
-    match mcap::parse_record(opcode, data).map_err(|error| error.to_string())? {
-        Record::Channel(channel) => Ok(Item::Channel { id: channel.id, name: channel.topic }),
-        Record::Message { header, data } => Ok(Item::Message {
-            channel: header.channel_id,
-            sequence: header.sequence,
-            log_time: header.log_time,
-            data: data.into_owned(),
-        }),
+/// Kind and body of the first record of `bytes`, if all of it is there.
+fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    let (opcode, rest) = bytes.split_first()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (body, rest) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    *bytes = rest;
+    Some((*opcode, body))
+}
+
+fn item((opcode, body): (u8, &[u8])) -> Result<Item<'_>, String> {
+    match opcode {
+        op::MESSAGE => message(body).ok_or_else(|| "a message without a header".to_owned()),
+        op::CHANNEL => match mcap::parse_record(opcode, body).map_err(|error| error.to_string())? {
+            Record::Channel(channel) => Ok(Item::Channel { id: channel.id, name: channel.topic }),
+            _ => Err("the channel record is not a channel".to_owned()),
+        },
         _ => Err(format!("a record of kind {opcode:#04x} in a chunk")),
     }
+}
+
+/// The container's message: channel, sequence, two times, and what it is all about, which is not copied.
+fn message(body: &[u8]) -> Option<Item<'_>> {
+    let (channel, rest) = body.split_first_chunk()?;
+    let (sequence, rest) = rest.split_first_chunk()?;
+    let (log_time, rest) = rest.split_first_chunk()?;
+    let (_publish_time, data) = rest.split_first_chunk::<8>()?;
+    Some(Item::Message {
+        channel: u16::from_le_bytes(*channel),
+        sequence: u32::from_le_bytes(*sequence),
+        log_time: u64::from_le_bytes(*log_time),
+        data,
+    })
 }

@@ -71,7 +71,8 @@ pub(super) fn read_frame(
 /// Reads `length` bytes, which the caller has checked to be reasonable, at `offset`.
 pub(super) fn read_at(source: &mut (impl Read + Seek), offset: u64, length: u64) -> io::Result<Vec<u8>> {
     source.seek(SeekFrom::Start(offset))?;
-    let mut bytes = Vec::new();
-    let read = source.take(length).read_to_end(&mut bytes)?;
-    if read as u64 == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    let length = usize::try_from(length).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let mut bytes = vec![0; length];
+    source.read_exact(&mut bytes)?;
+    Ok(bytes)
 }

@@ -154,12 +154,12 @@ impl<R: Read + Seek> JournalReader<R> {
     }
 
     fn load(&mut self, span: ChunkSpan) -> Result<(), JournalError> {
+        if !span.eventful {
+            return Ok(());
+        }
         let changed = |what: String| JournalError::Damaged { offset: span.frame.offset, what };
-        let mut source = self.source.lock().unwrap_or_else(PoisonError::into_inner);
-        let items = scan::read_chunk(&mut *source, &mut self.chunk_reader, span.frame)
-            .map_err(JournalError::Read)?
-            .map_err(changed)?;
-        drop(source);
+        let record = scan::read_record(&mut *self.source(), span.frame).map_err(JournalError::Read)?;
+        let items = self.chunk_reader.read(&record).map_err(changed)?;
         let pending = &mut self.pending;
         let each = |found| match found {
             Found::Entry(entry) => pending.push_back(entry),

@@ -84,6 +84,8 @@ pub(super) struct ChunkSpan {
     pub(super) first: u64,
     /// Whether it is the first chunk, with the channels and the manifest's hash.
     pub(super) opening: bool,
+    /// Whether it has entries, and not only what disks had.
+    pub(super) eventful: bool,
 }
 
 /// The state of the pass; also what later reads are checked against.
@@ -131,7 +133,7 @@ pub(super) fn scan(
         chunks: Vec::new(),
         attachments: Vec::new(),
         blocks: Index::default(),
-        reader: ChunkReader::new(),
+        reader: ChunkReader::default(),
     };
     let reason = loop {
         let frame = match frame::read_frame(source, offset, file_length).map_err(JournalError::Read)? {
@@ -183,15 +185,19 @@ impl Scan {
         if self.chunks.len() == CHUNK_COUNT_LIMIT {
             return Ok(Err(format!("more than {CHUNK_COUNT_LIMIT} chunks")));
         }
-        let items = match read_chunk(source, &mut self.reader, frame).map_err(JournalError::Read)? {
+        if frame.length > chunk::RECORD_LIMIT {
+            return Ok(Err(format!("a chunk of {} bytes", frame.length)));
+        }
+        let record = read_record(source, frame).map_err(JournalError::Read)?;
+        let items = match self.reader.read(&record) {
             Ok(items) => items,
             Err(what) => return Ok(Err(what)),
         };
         let mut known = self.known.clone();
-        let span = ChunkSpan { frame, first: known.next, opening: self.chunks.is_empty() };
-        let mut runs = Vec::new();
+        let (first, opening) = (known.next, self.chunks.is_empty());
+        let (mut runs, mut eventful) = (Vec::new(), false);
         let each = |found| match found {
-            Found::Entry(_) => {}
+            Found::Entry(_) => eventful = true,
             Found::Blocks { number, disk, run } => runs.push((number, disk, run)),
         };
         if let Err(what) = known.take_items(items, each) {
@@ -204,22 +210,14 @@ impl Scan {
             self.blocks.add(self.chunks.len(), number, disk, &run);
         }
         self.known = known;
-        self.chunks.push(span);
+        self.chunks.push(ChunkSpan { frame, first, opening, eventful });
         Ok(Ok(()))
     }
 }
 
-/// The records of the chunk in `frame`, or what is wrong with it.
-pub(super) fn read_chunk(
-    source: &mut (impl Read + Seek),
-    reader: &mut ChunkReader,
-    frame: Frame,
-) -> std::io::Result<Result<Vec<Item>, String>> {
-    if frame.length > chunk::RECORD_LIMIT {
-        return Ok(Err(format!("a chunk of {} bytes", frame.length)));
-    }
-    let record = frame::read_at(source, frame.offset, FRAME + frame.length)?;
-    Ok(reader.read(record))
+/// The chunk's record in `frame`, framing included.
+pub(super) fn read_record(source: &mut (impl Read + Seek), frame: Frame) -> std::io::Result<Vec<u8>> {
+    frame::read_at(source, frame.offset, FRAME + frame.length)
 }
 
 impl Known {
@@ -239,7 +237,11 @@ impl Known {
     }
 
     /// Takes a chunk's records and hands out its entries; says what is wrong if they do not follow what is known.
-    pub(super) fn take_items(&mut self, items: Vec<Item>, mut each: impl FnMut(Found)) -> Result<(), String> {
+    pub(super) fn take_items(
+        &mut self,
+        items: Vec<Item<'_>>,
+        mut each: impl FnMut(Found),
+    ) -> Result<(), String> {
         for item in items {
             match item {
                 Item::Channel { id, name } => {
@@ -256,7 +258,7 @@ impl Known {
                         return Err(format!("an event of an unknown channel {channel}"));
                     };
                     let (position, payload) =
-                        codec::prefix_from_bytes::<Position>(&data).map_err(|error| error.to_string())?;
+                        codec::prefix_from_bytes::<Position>(data).map_err(|error| error.to_string())?;
                     let stamp = Stamp::new(position, VirtualTime::from_ns(log_time));
                     if self.manifest.is_none() {
                         if name != CHANNEL_MANIFEST {

@@ -30,6 +30,8 @@ pub struct JournalWriter<W: Write> {
     last: Stamp,
     dirty: bool,
     ended: bool,
+    /// Room for one that is put together from pieces.
+    message: Vec<u8>,
 }
 
 impl<W: Write> JournalWriter<W> {
@@ -58,8 +60,15 @@ impl<W: Write> JournalWriter<W> {
                 .map_err(JournalError::write)?;
             channels.push(((*name).to_owned(), id));
         }
-        let mut writer =
-            Self { container, channels, sequence: 0, last: Stamp::START, dirty: true, ended: false };
+        let mut writer = Self {
+            container,
+            channels,
+            sequence: 0,
+            last: Stamp::START,
+            dirty: true,
+            ended: false,
+            message: Vec::new(),
+        };
         writer.message(CHANNEL_MANIFEST, Stamp::START, &Digest::of(json.as_bytes()))?;
         writer.flush()?;
         Ok(writer)
@@ -81,9 +90,13 @@ impl<W: Write> JournalWriter<W> {
         if matches!(source, CHANNEL_LANDMARK | CHANNEL_STATE) {
             self.open_channel(source)?;
         }
-        let mut bytes = codec::to_bytes(&at.position)?;
+        let mut bytes = std::mem::take(&mut self.message);
+        bytes.clear();
+        codec::write_to(&at.position, &mut bytes)?;
         bytes.extend_from_slice(payload);
-        self.encoded(source, at, &bytes)?;
+        let written = self.encoded(source, at, &bytes);
+        self.message = bytes;
+        written?;
         if source == CHANNEL_END {
             self.ended = true;
             self.flush()?;

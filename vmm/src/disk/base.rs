@@ -1,10 +1,11 @@
 //! Where a disk's blocks come from that the guest has not written: an image, or a recording.
 
+use super::ahead::Ahead;
 use super::error::DiskError;
 use super::first_reads::{Log, Seen};
 use crate::host::image::Image;
 use rrvmm_replay::Digest;
-use rrvmm_replay::journal::{BLOCK_SIZE, Block, Blocks};
+use rrvmm_replay::journal::{BLOCK_SIZE, Block};
 use std::io::{Read, Seek};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -83,11 +84,11 @@ impl Base for OfImage {
 /// A recording; beside it an image for what the recording has only hashes of, or, live, nothing.
 pub(super) struct OfRecording<R> {
     pub(super) disk: u32,
-    pub(super) blocks: Arc<Mutex<Blocks<R>>>,
+    pub(super) blocks: Arc<Mutex<Ahead<R>>>,
     pub(super) image: Option<OfImage>,
 }
 
-impl<R: Read + Seek> Base for OfRecording<R> {
+impl<R: Read + Seek + Send + 'static> Base for OfRecording<R> {
     fn read(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), BaseFault> {
         let disk = self.disk;
         let mut read = Ok(());

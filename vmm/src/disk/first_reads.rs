@@ -1,5 +1,6 @@
 //! What a machine reads of its images for the first time, on its way into the recording.
 
+use super::ahead::Ahead;
 use super::base::OfImage;
 use crate::host::image::Image;
 use rrvmm_replay::Digest;
@@ -154,11 +155,11 @@ impl FirstReads for Log {
 /// First what an earlier recording has, then what is read.
 pub(super) struct Continued<R> {
     /// The earlier recording, until it was handed over.
-    pub(super) earlier: Option<Arc<Mutex<rrvmm_replay::journal::Blocks<R>>>>,
+    pub(super) earlier: Option<Arc<Mutex<Ahead<R>>>>,
     pub(super) log: Log,
 }
 
-impl<R: std::io::Read + std::io::Seek> FirstReads for Continued<R> {
+impl<R: std::io::Read + std::io::Seek + Send + 'static> FirstReads for Continued<R> {
     fn is_much(&self) -> bool {
         self.log.is_much()
     }
@@ -166,7 +167,7 @@ impl<R: std::io::Read + std::io::Seek> FirstReads for Continued<R> {
     fn drain(&mut self, each: &mut dyn FnMut(Reads) -> Result<(), JournalError>) -> Result<(), JournalError> {
         if let Some(earlier) = self.earlier.take() {
             let mut earlier = earlier.lock().unwrap_or_else(PoisonError::into_inner);
-            earlier.each(|disk, run| each(Reads::Run(disk, run)))?;
+            earlier.blocks().each(|disk, run| each(Reads::Run(disk, run)))?;
         }
         self.log.drain(each)
     }

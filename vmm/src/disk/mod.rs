@@ -4,6 +4,7 @@
 //! recorded; what is read from it for the first time goes into the recording, which is the base of every replay. So the
 //! image is not needed any more, and nobody needs to be believed that it is still the same.
 
+mod ahead;
 mod base;
 mod contents;
 mod error;
@@ -11,6 +12,7 @@ mod first_reads;
 
 use crate::host::image::{Format, Image};
 use crate::pages::Pages;
+use ahead::Ahead;
 use base::{Absent, Base, OfImage, OfRecording};
 use contents::{Contents, Failed};
 use first_reads::{Continued, Log, Seen};
@@ -89,12 +91,12 @@ impl Disks {
 
     /// Disks of a recording. `images`, where there are any, are for what the recording does not have itself.
     #[must_use]
-    pub fn of_recording<R: Read + Seek + 'static>(
+    pub fn of_recording<R: Read + Seek + Send + 'static>(
         disks: &[DiskInfo],
         blocks: Blocks<R>,
         images: &[Arc<Image>],
     ) -> Self {
-        let (log, blocks) = (Log::default(), Arc::new(Mutex::new(blocks)));
+        let (log, blocks) = (Log::default(), Arc::new(Mutex::new(Ahead::new(blocks))));
         let contents = disks.iter().zip(0..).map(|(info, disk)| {
             let image = images.get(disk as usize).map(|image| {
                 let log = Some((log.clone(), Seen::default()));

@@ -55,9 +55,9 @@ use desk::Progress;
 use diversion::Diversion;
 
 /// Where a recording is read from.
-pub trait Source: Read + Seek {}
+pub trait Source: Read + Seek + Send {}
 
-impl<T: Read + Seek> Source for T {}
+impl<T: Read + Seek + Send> Source for T {}
 
 /// The timeline that an [`Explorer`] moves on.
 pub type RecordedTimeline = Timeline<Explored, Replayer<Input, Box<dyn Source>>>;

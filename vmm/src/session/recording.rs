@@ -51,7 +51,7 @@ impl<R: Read + Seek> Recording<R> {
     /// The machine cannot be built here.
     pub fn machine(&mut self, engine: TcgEngine, images: &[Arc<Image>]) -> Result<PcMachine, BuildError>
     where
-        R: 'static,
+        R: Send + 'static,
     {
         let mut machine = self.setup.build(CpuChoice { engine, model: self.setup.cpu, kvm: false })?;
         if !self.setup.disks.is_empty() {

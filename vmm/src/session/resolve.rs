@@ -47,7 +47,7 @@ pub fn resolve<R, W>(
     mut progress: impl FnMut(u64),
 ) -> Result<(W, Vec<Gap>), ResolveError>
 where
-    R: Read + Seek + 'static,
+    R: Read + Seek + Send + 'static,
     W: Write,
 {
     let (setup, mut machine) = machine_of(&mut raw, engine, false, images)?;
