@@ -92,7 +92,7 @@ impl std::fmt::Display for Gap {
 
 /// The machine of `raw` at power-on, its user code run by KVM or not. `images` of its disks, by number, are for what the recording
 /// does not have itself.
-pub(super) fn machine_of<R: Read + Seek + 'static>(
+pub(super) fn machine_of<R: Read + Seek + Send + 'static>(
     raw: &mut JournalReader<R>,
     engine: TcgEngine,
     kvm: bool,

@@ -39,7 +39,7 @@ pub fn replay_under_kvm<R, H>(
     mut progress: impl FnMut(u64),
 ) -> Result<Replayed, ResolveError>
 where
-    R: Read + Seek + 'static,
+    R: Read + Seek + Send + 'static,
     H: Host<Offer = Infallible>,
 {
     let (_, machine) = machine_of(&mut raw, engine, true, images)?;
