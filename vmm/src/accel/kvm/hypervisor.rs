@@ -5,10 +5,11 @@
 use super::KvmError;
 use crate::pmu::{OverflowSignal, set_guest_signal_mask};
 use kvm_bindings::{
-    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_USER_MEMORY, KVM_CAP_XSAVE,
-    KVM_MEM_LOG_DIRTY_PAGES, Msrs, kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_xsave,
+    CpuId, KVM_CAP_DESTROY_MEMORY_REGION_WORKS, KVM_CAP_EXT_CPUID, KVM_CAP_SYNC_REGS, KVM_CAP_USER_MEMORY,
+    KVM_CAP_XSAVE, KVM_MEM_LOG_DIRTY_PAGES, KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, Msrs,
+    kvm_regs, kvm_sregs, kvm_userspace_memory_region, kvm_xsave,
 };
-use kvm_ioctls::{Error, Kvm, VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{Error, Kvm, SyncReg, VcpuExit, VcpuFd, VmFd};
 use std::io;
 
 /// Capabilities without which nothing runs: number and name.
@@ -97,15 +98,34 @@ pub(super) struct HostKvm {
     vcpu: VcpuFd,
     vm: VmFd,
     signal: Option<OverflowSignal>,
+    /// Whether registers and events are exchanged as the vCPU runs and stops. Each call that asks for them otherwise
+    /// loads the vCPU, 7 µs under PVM.
+    is_synced: bool,
+    has_run: bool,
 }
+
+/// What is exchanged.
+const SYNCED: u32 = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
 
 impl HostKvm {
     /// A virtual machine without memory.
     pub(super) fn new() -> Result<Self, KvmError> {
         let kvm = open()?;
         let vm = kvm.create_vm().map_err(KvmError::call("make a virtual machine"))?;
-        let vcpu = vm.create_vcpu(0).map_err(KvmError::call("make a vCPU"))?;
-        Ok(Self { vcpu, vm, signal: None })
+        let mut vcpu = vm.create_vcpu(0).map_err(KvmError::call("make a vCPU"))?;
+        let able = kvm.check_extension_raw(KVM_CAP_SYNC_REGS.into());
+        let is_synced = able > 0 && able as u32 & SYNCED == SYNCED;
+        if is_synced {
+            for what in [SyncReg::Register, SyncReg::SystemRegister, SyncReg::VcpuEvents] {
+                vcpu.set_sync_valid_reg(what);
+            }
+        }
+        Ok(Self { vcpu, vm, signal: None, is_synced, has_run: false })
+    }
+
+    /// Whether what was exchanged is there.
+    fn has_synced(&self) -> bool {
+        self.is_synced && self.has_run
     }
 
     fn set(&mut self, slot: Slot, len: u64) -> Result<(), Error> {
@@ -144,19 +164,29 @@ impl Hypervisor for HostKvm {
     }
 
     fn sregs(&mut self) -> Result<kvm_sregs, Error> {
-        self.vcpu.get_sregs()
+        if self.has_synced() { Ok(self.vcpu.sync_regs_mut().sregs) } else { self.vcpu.get_sregs() }
     }
 
     fn set_sregs(&mut self, sregs: &kvm_sregs) -> Result<(), Error> {
-        self.vcpu.set_sregs(sregs)
+        if !self.has_synced() {
+            return self.vcpu.set_sregs(sregs);
+        }
+        self.vcpu.sync_regs_mut().sregs = *sregs;
+        self.vcpu.set_sync_dirty_reg(SyncReg::SystemRegister);
+        Ok(())
     }
 
     fn regs(&mut self) -> Result<kvm_regs, Error> {
-        self.vcpu.get_regs()
+        if self.has_synced() { Ok(self.vcpu.sync_regs_mut().regs) } else { self.vcpu.get_regs() }
     }
 
     fn set_regs(&mut self, regs: &kvm_regs) -> Result<(), Error> {
-        self.vcpu.set_regs(regs)
+        if !self.has_synced() {
+            return self.vcpu.set_regs(regs);
+        }
+        self.vcpu.sync_regs_mut().regs = *regs;
+        self.vcpu.set_sync_dirty_reg(SyncReg::Register);
+        Ok(())
     }
 
     fn xsave(&mut self) -> Result<kvm_xsave, Error> {
@@ -169,7 +199,8 @@ impl Hypervisor for HostKvm {
     }
 
     fn take_exception(&mut self) -> Result<Option<u8>, Error> {
-        let exception = self.vcpu.get_vcpu_events()?.exception;
+        let synced = self.has_synced().then(|| self.vcpu.sync_regs_mut().events);
+        let exception = synced.map_or_else(|| self.vcpu.get_vcpu_events(), Ok)?.exception;
         if exception.injected == 0 && exception.pending == 0 {
             return Ok(None);
         }
@@ -184,6 +215,7 @@ impl Hypervisor for HostKvm {
     }
 
     fn run(&mut self) -> Exit {
+        self.has_run = true;
         let exit = match self.vcpu.run() {
             Ok(VcpuExit::Hlt) => Exit::Halt,
             Ok(VcpuExit::Intr) => Exit::Signal,
