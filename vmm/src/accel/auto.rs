@@ -4,7 +4,7 @@ use super::kvm::{self, KvmError};
 use std::fmt;
 use std::time::Duration;
 
-/// What leaving user code may cost. Between the 105 µs measured under PVM, where programs that touch new memory are slower under KVM
+/// What leaving user code may cost. Between the 50 to 110 µs measured under PVM, where programs that touch new memory are slower under KVM
 /// than in the translator, and what hardware virtualization costs, where nobody has measured this yet: a choice, no measurement.
 pub const DEAR: Duration = Duration::from_micros(20);
 
