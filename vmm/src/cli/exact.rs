@@ -69,6 +69,11 @@ pub(super) fn ensure_whole(path: &Path) -> Result<()> {
         }
         Ok(())
     })?;
+    refuse(&gaps, path)
+}
+
+/// Refuses a recording with `gaps`.
+pub(super) fn refuse(gaps: &[String], path: &Path) -> Result<()> {
     ensure!(gaps.is_empty(), "not everything in {} is replayed: {}", path.display(), gaps.join("; "));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::args::{Accel, ReplayArgs, ReplaySessionArgs, VerifyArgs};
 use super::disks::images;
 use super::progress::Progress;
-use super::{open_file, report};
+use super::{exact, open_file, report};
 use anyhow::{Context, Result, ensure};
 use rrvmm::host::vnc::DisplaySpec;
 use rrvmm::host::{ConsoleSpec, Deadline, Outputs, Signals, Stopwatch};
@@ -42,12 +42,7 @@ pub(super) fn verify(args: &VerifyArgs, specs: &[ConsoleSpec]) -> Result<ExitCod
     end.tell_stats(args.session.stats, &replayed.machine);
     writeln!(std::io::stdout(), "position uncounted digest {}", replayed.outcome.digest.combined())?;
     let gaps: Vec<_> = replayed.gaps.iter().map(ToString::to_string).collect();
-    ensure!(
-        gaps.is_empty(),
-        "not everything in {} is replayed: {}",
-        args.session.recording.display(),
-        gaps.join("; ")
-    );
+    exact::refuse(&gaps, &args.session.recording)?;
     Ok(match &replayed.outcome.finish {
         Finish::Ended(_) | Finish::Cut(_) => ExitCode::SUCCESS,
         Finish::Stopped(_) => end.status(),

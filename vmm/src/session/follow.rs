@@ -173,16 +173,25 @@ impl<S: Seam<Input = Input, Offer = Input>> Follower<S> {
             Err(ResolveError::NoPlace { .. } | ResolveError::State { .. }) if self.may_be_surer() => {
                 self.again += 1;
                 let mark = self.mark.clone();
-                self.machine.be_sure(true);
-                let done = self.go_back().and_then(|()| {
-                    self.mark = mark;
-                    self.follow(entry)
-                });
-                self.machine.be_sure(false);
-                done
+                self.surely(|this| {
+                    this.go_back()?;
+                    this.mark = mark;
+                    this.follow(entry)
+                })
             }
             done => done,
         }
+    }
+
+    /// Does `what` with the translator looking for each place from the beginning.
+    fn surely(
+        &mut self,
+        what: impl FnOnce(&mut Self) -> Result<(), ResolveError>,
+    ) -> Result<(), ResolveError> {
+        self.machine.be_sure(true);
+        let done = what(self);
+        self.machine.be_sure(false);
+        done
     }
 
     /// Whether something faster than the translator may have led astray: KVM, or a counter's word.
@@ -248,7 +257,7 @@ impl<S: Seam<Input = Input, Offer = Input>> Follower<S> {
 
     /// The run was lost for the reason `why`: goes back to where it was last told something.
     fn lose(&mut self, why: &ResolveError) -> Result<(), ResolveError> {
-        self.go_back()?;
+        self.surely(Self::go_back)?;
         self.good.since.clear();
         self.gaps.push(Gap { since: self.good.at, to: None, why: why.to_string() });
         Ok(())

@@ -5,6 +5,7 @@
 //! function of its registers and memory, whoever executes it; only how many instructions it takes is not known. So places
 //! in such a stretch are named by what is there ([`crate::landmark`]), and the first replay counts.
 
+mod chance;
 mod check;
 mod clock;
 mod error;

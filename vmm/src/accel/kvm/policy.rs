@@ -1,5 +1,6 @@
 //! When user code goes to KVM, and for how long. No result depends on it.
 
+use super::chance::Chance;
 use std::env;
 use std::time::Duration;
 
@@ -23,8 +24,8 @@ pub(super) struct Policy {
     pub(super) trial: u64,
     /// How long the stretch may take that is next.
     pub(super) stretch: Duration,
-    /// The state of a generator of random numbers, where moments are random.
-    moves: Option<u64>,
+    /// Where moments are random.
+    moves: Option<Chance>,
     exit: Option<u64>,
     lost: Option<u64>,
     /// The seed of a hypervisor that is simulated.
@@ -57,7 +58,7 @@ impl Policy {
         for (name, value) in words.split(',').filter_map(|word| word.split_once('=')) {
             let number = value.parse().ok();
             match name {
-                "moves" => policy.moves = number,
+                "moves" => policy.moves = number.map(Chance::new),
                 "exit" => policy.exit = number,
                 "lost" => policy.lost = number,
                 "simulated" => policy.simulated = number,
@@ -100,14 +101,8 @@ impl Policy {
     }
 
     fn move_on(&mut self) {
-        let Some(state) = &mut self.moves else { return };
-        // SplitMix64.
-        let mut below = |bound: u64| {
-            *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            (mixed ^ (mixed >> 31)) % bound
-        };
+        let Some(chance) = &mut self.moves else { return };
+        let mut below = |bound| chance.below(bound);
         self.trial = match below(3) {
             0 => 1 + below(30),
             1 => 1 + below(3_000),

@@ -5,6 +5,7 @@
 
 use super::{
     KvmError,
+    chance::Chance,
     hypervisor::{Exit, Hypervisor, Slot},
     registers::{self, Fpu},
 };
@@ -52,7 +53,7 @@ pub(super) struct SimulatedCounter(Rc<RefCell<Host>>);
 
 /// What hypervisor and counter share.
 struct Host {
-    random: u64,
+    chance: Chance,
     /// Events as the hardware has counted them.
     hardware: u64,
     /// What it said at the last restart.
@@ -62,27 +63,15 @@ struct Host {
 }
 
 impl Host {
-    /// SplitMix64.
-    fn below(&mut self, bound: u64) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.random ^ (self.random >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn once_in(&mut self, times: u64) -> bool {
-        self.below(times) == 0
-    }
-
     /// Instructions of user code until the next run ends by a signal.
     fn length(&mut self) -> u64 {
-        let other = 1 + self.below(MOST);
+        let other = 1 + self.chance.below(MOST);
         let Some(overflow) = self.overflow.take() else { return other };
-        if self.once_in(LOST) {
+        if self.chance.once_in(LOST) {
             return other;
         }
-        let most = if self.once_in(LATE) { SKIDS.1 } else { SKIDS.0 };
-        let own = (overflow.saturating_sub(self.hardware) + self.below(most)).max(1);
+        let most = if self.chance.once_in(LATE) { SKIDS.1 } else { SKIDS.0 };
+        let own = (overflow.saturating_sub(self.hardware) + self.chance.below(most)).max(1);
         if own > other {
             self.overflow = Some(overflow);
         }
@@ -91,8 +80,8 @@ impl Host {
 
     /// User code has retired so many instructions.
     fn retire(&mut self, instructions: u64) {
-        self.hardware += instructions + u64::from(self.once_in(TWICE));
-        if self.once_in(WRONG) {
+        self.hardware += instructions + u64::from(self.chance.once_in(TWICE));
+        if self.chance.once_in(WRONG) {
             self.hardware += 1_000;
         }
     }
@@ -101,7 +90,7 @@ impl Host {
 impl Simulated {
     /// One without memory; what is by chance follows from `seed`.
     pub(super) fn new(seed: u64) -> (Self, SimulatedCounter) {
-        let host = Host { random: seed, hardware: 0, start: 0, unretired: 0, overflow: None };
+        let host = Host { chance: Chance::new(seed), hardware: 0, start: 0, unretired: 0, overflow: None };
         let host = Rc::new(RefCell::new(host));
         let hypervisor = Self {
             slots: Vec::new(),
