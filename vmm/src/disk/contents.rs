@@ -2,6 +2,7 @@
 
 use super::base::{Base, BaseFault};
 use super::error::DiskError;
+use super::sums::Sums;
 use crate::pages::Pages;
 use rrvmm_devices::dma::DiskFault;
 use rrvmm_replay::Digest;
@@ -14,9 +15,7 @@ pub(super) struct Contents {
     read_only: bool,
     /// The blocks that the guest has written.
     overlay: Pages,
-    /// The overlay that `sum` is of.
-    summed: Pages,
-    sum: u128,
+    sums: Sums,
 }
 
 /// Why an access comes to nothing.
@@ -39,7 +38,7 @@ impl From<BaseFault> for Failed {
 
 impl Contents {
     pub(super) fn new(base: Box<dyn Base>, len: u64, read_only: bool) -> Self {
-        Self { base, len, read_only, overlay: Pages::default(), summed: Pages::default(), sum: 0 }
+        Self { base, len, read_only, overlay: Pages::default(), sums: Sums::default() }
     }
 
     pub(super) fn len(&self) -> u64 {
@@ -52,27 +51,18 @@ impl Contents {
     }
 
     pub(super) fn set_overlay(&mut self, overlay: &Pages) {
+        self.sums.note_change(&self.overlay, overlay);
         self.overlay.clone_from(overlay);
     }
 
     /// Digest of what the guest has written: the sum over blocks of a hash of number and contents.
     pub(super) fn digest(&self) -> Digest {
-        Digest::from_u128(self.sum_now())
+        self.sums.digest(&self.overlay)
     }
 
     /// Makes later digests quick, which look only at what has been written since.
     pub(super) fn sum_up(&mut self) {
-        self.sum = self.sum_now();
-        self.summed.clone_from(&self.overlay);
-    }
-
-    fn sum_now(&self) -> u128 {
-        let hash = |pages: &Pages, block: usize| {
-            pages.page(block).map_or(0, |page| xxhash_rust::xxh3::xxh3_128_with_seed(&page[..], block as u64))
-        };
-        self.summed.differing(&self.overlay).fold(self.sum, |sum, block| {
-            sum.wrapping_sub(hash(&self.summed, block)).wrapping_add(hash(&self.overlay, block))
-        })
+        self.sums.settle(&self.overlay);
     }
 
     pub(super) fn read(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), Failed> {
@@ -111,6 +101,7 @@ impl Contents {
             let (block, within) = place(at);
             let n = rest.len().min(BLOCK_SIZE - within);
             let (new, behind) = rest.split_at(n);
+            self.sums.note(block);
             if let Ok(whole) = new.try_into() {
                 self.overlay.write(block, whole);
             } else if let Some(page) = self.overlay.page_mut(block) {

@@ -9,6 +9,7 @@ mod base;
 mod contents;
 mod error;
 mod first_reads;
+mod sums;
 
 use crate::host::image::{Format, Image};
 use crate::pages::Pages;

@@ -1,0 +1,69 @@
+//! The digest of what a guest has written to a disk, kept up as it writes.
+//!
+//! The contents that were summed up are remembered by their hashes. Sharing them with the overlay instead would have the next
+//! write to each block copy it.
+
+use crate::pages::Pages;
+use rrvmm_replay::Digest;
+use std::collections::BTreeMap;
+
+/// Blocks in a word of the set of those whose hash is out of date.
+const WORD: usize = u64::BITS as usize;
+
+/// The sum over written blocks of a hash of number and contents.
+#[derive(Default)]
+pub(super) struct Sums {
+    sum: u128,
+    /// What each block adds to it.
+    hashes: BTreeMap<usize, u128>,
+    /// Blocks whose contents may be others by now, a bit each.
+    stale: BTreeMap<usize, u64>,
+}
+
+impl Sums {
+    /// Says that `block` was written.
+    pub(super) fn note(&mut self, block: usize) {
+        *self.stale.entry(block / WORD).or_default() |= 1 << (block % WORD);
+    }
+
+    /// Says that the overlay was `before` and is `after`.
+    pub(super) fn note_change(&mut self, before: &Pages, after: &Pages) {
+        before.differing(after).for_each(|block| self.note(block));
+    }
+
+    /// The digest of `overlay`.
+    pub(super) fn digest(&self, overlay: &Pages) -> Digest {
+        let sum = self.changes(overlay).fold(self.sum, |sum, (block, hash)| self.replace(sum, block, hash));
+        Digest::from_u128(sum)
+    }
+
+    /// Makes later digests quick, which look only at what is written from now on.
+    pub(super) fn settle(&mut self, overlay: &Pages) {
+        let changes: Vec<_> = self.changes(overlay).collect();
+        for (block, hash) in changes {
+            self.sum = self.replace(self.sum, block, hash);
+            match hash {
+                0 => self.hashes.remove(&block),
+                _ => self.hashes.insert(block, hash),
+            };
+        }
+        self.stale.clear();
+    }
+
+    /// The blocks that may have changed, and what each adds now: nothing if it is not in the overlay.
+    fn changes(&self, overlay: &Pages) -> impl Iterator<Item = (usize, u128)> {
+        let stale = self.stale.iter();
+        let blocks = stale.flat_map(|(word, bits)| {
+            (0..WORD).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * WORD + bit)
+        });
+        blocks.map(|block| {
+            let hash = |page: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(page, block as u64);
+            (block, overlay.page(block).map_or(0, |page| hash(&page[..])))
+        })
+    }
+
+    fn replace(&self, sum: u128, block: usize, hash: u128) -> u128 {
+        let before = self.hashes.get(&block).copied().unwrap_or(0);
+        sum.wrapping_sub(before).wrapping_add(hash)
+    }
+}
