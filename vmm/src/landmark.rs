@@ -44,6 +44,31 @@ pub enum Place {
         /// Instructions.
         since: u64,
     },
+    /// As [`Place::User`], where a performance counter has counted conditional branches since the place before this.
+    Branches {
+        /// What is there.
+        user: Box<User>,
+        /// The branches, as [`Least::branches`].
+        least: u64,
+    },
+}
+
+/// How far a place is at least from the one before, or from where user mode was entered: there may have been more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Least {
+    /// Instructions, as far as they were counted, by the translator or a performance counter.
+    pub instructions: u64,
+    /// Conditional branches that a performance counter has counted. Each is an instruction, and among those.
+    pub branches: u64,
+}
+
+impl Least {
+    /// What is left of it behind so many instructions, each of which may have been a branch.
+    #[must_use]
+    pub fn behind(self, instructions: u64) -> Self {
+        let left = |all: u64| all.saturating_sub(instructions);
+        Self { instructions: left(self.instructions), branches: left(self.branches) }
+    }
 }
 
 /// What is there in user code.
@@ -63,8 +88,7 @@ pub struct User {
     pub memory: Digest,
     /// Pages of RAM written since the place before this: physical address and what [`content`] makes of it.
     pub written: Vec<(u64, u64)>,
-    /// The instructions since the place before this, or since user mode was entered, as far as they were counted, by the
-    /// translator or a performance counter. There may have been more.
+    /// [`Least::instructions`].
     pub least: u64,
 }
 
@@ -72,7 +96,7 @@ impl std::fmt::Display for Landmark {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
             Place::Kernel { since } => write!(f, "{since} instructions into the kernel")?,
-            Place::User(user) => write!(f, "user code at {:#x}", user.rip)?,
+            Place::User(user) | Place::Branches { user, .. } => write!(f, "user code at {:#x}", user.rip)?,
             Place::Counted { since } => write!(f, "{since} instructions into user code")?,
         }
         write!(f, " after {} entries into user mode", self.entries)
@@ -80,9 +104,9 @@ impl std::fmt::Display for Landmark {
 }
 
 impl Landmark {
-    /// Where `accel` is, at least `least` instructions behind the last place, or the last entry into user mode.
+    /// Where `accel` is, at least `least` behind the last place, or the last entry into user mode.
     #[must_use]
-    pub fn here(accel: &mut dyn Accelerator, least: u64) -> Self {
+    pub fn here(accel: &mut dyn Accelerator, least: Least) -> Self {
         let rings = accel.rings();
         let since = |start: u64| accel.position().count().saturating_sub(start);
         let place = if !accel.is_in_user_mode() {
@@ -91,9 +115,23 @@ impl Landmark {
             Place::Counted { since: since(rings.user_at) }
         } else {
             let written = accel.take_uncounted_writes();
-            Place::User(Box::new(User::here(accel, &written, least)))
+            let user = Box::new(User::here(accel, &written, least.instructions));
+            match least.branches {
+                0 => Place::User(user),
+                branches => Place::Branches { user, least: branches },
+            }
         };
         Self { entries: rings.entries, place }
+    }
+
+    /// How far it is at least behind the place before, as far as a counter may have said so.
+    #[must_use]
+    pub fn least(&self) -> Least {
+        match &self.place {
+            Place::User(user) => Least { instructions: user.least, branches: 0 },
+            Place::Branches { user, least } => Least { instructions: user.least, branches: *least },
+            Place::Kernel { .. } | Place::Counted { .. } => Least::default(),
+        }
     }
 
     /// As the recording has it.
@@ -255,9 +293,8 @@ fn address(instruction: &Instruction, operand: u32, state: &State) -> Option<u64
 mod tests {
     use super::*;
 
-    #[test]
-    fn it_survives_the_recording() {
-        let user = User {
+    fn user() -> User {
+        User {
             regs: [7; 16],
             rip: 1,
             rflags: 2,
@@ -266,12 +303,41 @@ mod tests {
             memory: Digest::of(b"m"),
             written: vec![(0x1000, 4)],
             least: 3,
-        };
-        for place in [Place::Kernel { since: 5 }, Place::User(Box::new(user)), Place::Counted { since: 9 }] {
+        }
+    }
+
+    #[test]
+    fn it_survives_the_recording() {
+        let places = [
+            Place::Kernel { since: 5 },
+            Place::User(Box::new(user())),
+            Place::Counted { since: 9 },
+            Place::Branches { user: Box::new(user()), least: 2 },
+        ];
+        // Recordings have places by these numbers.
+        for (number, place) in places.into_iter().enumerate() {
             let mark = Landmark { entries: 3, place };
-            assert_eq!(Landmark::decode(&mark.encode()).unwrap(), mark);
+            let bytes = mark.encode();
+            assert_eq!(bytes[..2], [3, number as u8]);
+            assert_eq!(Landmark::decode(&bytes).unwrap(), mark);
         }
         assert!(Landmark::decode(&[]).is_err());
+    }
+
+    #[test]
+    fn where_branches_were_counted_the_rest_is_as_where_instructions_were() {
+        let encode = |place| Landmark { entries: 3, place }.encode();
+        let plain = encode(Place::User(Box::new(user())));
+        let branches = encode(Place::Branches { user: Box::new(user()), least: 2 });
+        // A recording without them reads as it did before there were any.
+        assert_eq!((&branches[2..branches.len() - 1], branches.last()), (&plain[2..], Some(&2)));
+    }
+
+    #[test]
+    fn an_instruction_may_have_been_a_branch() {
+        let least = Least { instructions: 100, branches: 10 };
+        assert_eq!(least.behind(4), Least { instructions: 96, branches: 6 });
+        assert_eq!(least.behind(40), Least { instructions: 60, branches: 0 });
     }
 
     #[test]

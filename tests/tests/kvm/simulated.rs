@@ -11,8 +11,22 @@ use std::path::Path;
 
 const PROGRAMS: [&str; 5] = ["faults", "memory", "spin", "switches", "tells"];
 
+/// What the simulated counter counts: the word that asks for it, and its line of `--stats`.
+type Event = (&'static str, &'static str);
+const INSTRUCTIONS: Event = ("simulated", "instructions counted in them");
+const BRANCHES: Event = ("simulated-branches", "conditional branches counted in them");
+
 #[test]
 fn places_are_found_by_a_counter_that_is_late_lossy_and_wrong() -> Result<()> {
+    check_places(INSTRUCTIONS)
+}
+
+#[test]
+fn places_are_found_by_counting_branches() -> Result<()> {
+    check_places(BRANCHES)
+}
+
+fn check_places((word, line): Event) -> Result<()> {
     let mut luck = Luck::new();
     let seed = luck.seed();
     let (mut counted, mut again) = (0, 0);
@@ -20,22 +34,41 @@ fn places_are_found_by_a_counter_that_is_late_lossy_and_wrong() -> Result<()> {
         let guest = Payload::named(&format!("kvm/{program}"))?.build()?;
         let directory = tempfile::tempdir()?;
         let recording = directory.path().join("a.rrvm");
-        let policy = format!("simulated={}", luck.bits());
+        let policy = format!("{word}={}", luck.bits());
         let what = || format!("{program}, SEED={seed}, {policy}");
         let recorded = record(&guest, &recording, Some(&policy))?.exited(1).with_context(what)?;
         let said = recorded.errors();
         ensure!(number(&said, "kicks")? > 0, "{}: never interrupted: {said}", what());
-        ensure!(number(&said, "instructions counted in them")? > 0, "{}: nothing counted: {said}", what());
+        ensure!(number(&said, line)? > 0, "{}: nothing counted: {said}", what());
         // Once with another counter, which is wrong at other moments.
-        for policy in [policy.clone(), format!("simulated={}", luck.bits())] {
+        for policy in [policy.clone(), format!("{word}={}", luck.bits())] {
             let said = check_replay_under_kvm(&recording, Some(&policy)).with_context(what)?;
-            counted += number(&said, "instructions counted in them")?;
+            counted += number(&said, line)?;
             again += number(&said, "places looked for twice")?;
         }
         check_replay(&recording, &recorded.stdout, 1).with_context(what)?;
     }
     // Otherwise nothing was tried.
     ensure!(counted > 0 && again > 0, "SEED={seed}: {counted} counted, {again} looked for twice");
+    Ok(())
+}
+
+#[test]
+fn what_was_counted_by_one_event_is_replayed_by_the_other() -> Result<()> {
+    let mut luck = Luck::new();
+    let seed = luck.seed();
+    let guest = Payload::named("kvm/tells")?.build()?;
+    for ((word, _), (other, line)) in [(INSTRUCTIONS, BRANCHES), (BRANCHES, INSTRUCTIONS)] {
+        let directory = tempfile::tempdir()?;
+        let recording = directory.path().join("a.rrvm");
+        let what = || format!("{word} replayed by {other}, SEED={seed}");
+        let policy = |word| format!("{word}={seed}");
+        record(&guest, &recording, Some(&policy(word)))?.exited(1).with_context(what)?;
+        let said = check_replay_under_kvm(&recording, Some(&policy(other))).with_context(what)?;
+        // A branch is an instruction, but how many branches there were nobody has counted there.
+        let expected = other == INSTRUCTIONS.0;
+        ensure!((number(&said, line)? > 0) == expected, "{}: {said}", what());
+    }
     Ok(())
 }
 

@@ -8,7 +8,6 @@ mod kvm;
 mod kvm;
 mod stats;
 mod tcg;
-mod written;
 
 pub use auto::{Auto, DEAR, auto};
 
@@ -17,6 +16,7 @@ pub use kvm::NEEDED as KVM_NEEDED;
 pub use kvm::{KvmError, Overshot};
 pub use tcg::{HAS_JIT, TcgAccelerator, TcgEngine, tcg};
 
+use crate::landmark::Least;
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
@@ -103,15 +103,15 @@ pub trait Accelerator {
     /// [`MOST_WRITTEN`](crate::landmark::MOST_WRITTEN) at most, now and in the calls before.
     fn take_uncounted_writes(&mut self) -> Vec<u64>;
 
-    /// At least so many instructions that are in no position have run since the last call, or the last entry into user mode.
-    fn take_uncounted(&mut self) -> u64;
+    /// At least so much that is in no position has run since the last call, or the last entry into user mode.
+    fn take_uncounted(&mut self) -> Least;
 
-    /// Executes at most `instructions` of user code outside of the translator, where nothing is due and something counts them;
-    /// how many.
+    /// Executes user code outside of the translator, where nothing is due and something counts what is `away`, and ends before
+    /// that. At least how many instructions are left.
     ///
     /// # Errors
-    /// It were more.
-    fn hurry(&mut self, bus: &mut dyn Bus, instructions: u64) -> Result<u64, Overshot>;
+    /// It was more.
+    fn hurry(&mut self, bus: &mut dyn Bus, away: Least) -> Result<u64, Overshot>;
 
     /// Has user code run outside of the translator, where it may, or not for now.
     fn set_outside(&mut self, on: bool);

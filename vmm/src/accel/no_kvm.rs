@@ -5,6 +5,7 @@ mod error;
 
 pub use error::KvmError;
 
+use crate::landmark::Least;
 use rrvmm_tcg::{
     Bus,
     block::Backend,
@@ -54,12 +55,12 @@ impl UserMode {
         &mut self,
         _: &mut Engine<B>,
         _: &mut dyn Bus,
-        _: u64,
+        _: Least,
     ) -> Result<u64, Overshot> {
         match self.0 {}
     }
 
-    pub(super) fn take_retired(&mut self, _: u64) -> u64 {
+    pub(super) fn take_retired(&mut self, _: u64) -> Least {
         match self.0 {}
     }
 

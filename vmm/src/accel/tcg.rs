@@ -4,8 +4,8 @@ use super::{
     ARITHMETIC_FLAGS, AccelError, Accelerator, CpuChoice, KVM, KvmError, Overshot, Stop,
     kvm::{self, UserMode},
     stats,
-    written::Written,
 };
+use crate::landmark::Least;
 use rrvmm_replay::Position;
 use rrvmm_tcg::{
     Bus,
@@ -40,7 +40,6 @@ pub struct TcgAccelerator<B: Backend<Cpu>> {
     engine: Engine<B>,
     name: &'static str,
     user_mode: Option<UserMode>,
-    written: Written,
 }
 
 /// A CPU after RESET over `phys`.
@@ -70,8 +69,7 @@ fn accelerator<B: Backend<Cpu> + 'static>(
 ) -> Result<Box<dyn Accelerator>, AccelError> {
     let user_mode = kvm.then(|| UserMode::new(&cpu)).transpose()?;
     let name = if kvm { KVM } else { name };
-    let mut accelerator =
-        TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode, written: Written::default() };
+    let mut accelerator = TcgAccelerator { engine: Engine::new(cpu, backend), name, user_mode };
     if kvm {
         accelerator.count_rings(u64::MAX);
     }
@@ -163,17 +161,17 @@ impl<B: Backend<Cpu>> Accelerator for TcgAccelerator<B> {
     fn take_uncounted_writes(&mut self) -> Vec<u64> {
         let engine = &mut self.engine;
         let Some(user) = &mut self.user_mode else { return Vec::new() };
-        self.written.take(|| user.take_written(engine))
+        user.take_written(engine)
     }
 
-    fn take_uncounted(&mut self) -> u64 {
+    fn take_uncounted(&mut self) -> Least {
         let entry = self.engine.cpu.core.rings.entries;
-        self.user_mode.as_mut().map_or(0, |user| user.take_retired(entry))
+        self.user_mode.as_mut().map_or_else(Least::default, |user| user.take_retired(entry))
     }
 
-    fn hurry(&mut self, bus: &mut dyn Bus, instructions: u64) -> Result<u64, Overshot> {
-        let Some(user) = &mut self.user_mode else { return Ok(0) };
-        user.hurry(&mut self.engine, bus, instructions)
+    fn hurry(&mut self, bus: &mut dyn Bus, away: Least) -> Result<u64, Overshot> {
+        let Some(user) = &mut self.user_mode else { return Ok(away.instructions) };
+        user.hurry(&mut self.engine, bus, away)
     }
 
     fn set_outside(&mut self, on: bool) {

@@ -1,9 +1,9 @@
 //! Performance counters.
 
 use super::{Finding, Root};
-use crate::pmu::{Event, ONLY_SIMULATED, OverflowSignal, PerfCounter, PmuError};
-#[cfg(target_arch = "x86_64")]
-use crate::pmu::{KvmRig, Quality, Verdict, measure};
+use crate::pmu::{
+    Event, ONLY_SIMULATED, OverflowSignal, PerfCounter, PmuError, Quality, Verdict, most_reliable,
+};
 
 const KEY: &str = "pmu";
 const WHAT: &str = "PMU";
@@ -16,7 +16,7 @@ pub(super) fn counters(root: &Root) -> Finding {
         return none("looking for counters failed".to_owned());
     };
     match opened {
-        Ok(()) => with_counters(root, found),
+        Ok(chosen) => with_counters(root, found, chosen),
         Err(error) => {
             let finding = none(error.to_string());
             match error {
@@ -36,12 +36,19 @@ fn none(why: String) -> Finding {
         .change("use a host with hardware counters, or have its hypervisor pass them on (KVM: a vPMU)")
 }
 
-fn with_counters(root: &Root, found: String) -> Finding {
+/// `chosen` is what sessions count.
+fn with_counters(root: &Root, found: String, chosen: Option<Event>) -> Finding {
     let hybrid = root.exists("/sys/bus/event_source/devices/cpu_atom");
     let found = if hybrid { format!("{found}; cores of two kinds") } else { found };
-    let finding = Finding::limited(KEY, WHAT, found).follows(format!(
-        "recording and replaying under KVM find places in user code sooner by it, never at a wrong one; {ONLY_SIMULATED}, and what stands here is its first run"
-    ));
+    let follows = match chosen {
+        Some(event) => format!(
+            "recording and replaying under KVM find places in user code sooner by counting {}, never at a wrong one",
+            event.name()
+        ),
+        None => "recording and replaying under KVM use none: places in user code are found by state alone, as exact, only slower to find again".to_owned(),
+    };
+    let finding = Finding::limited(KEY, WHAT, found)
+        .follows(format!("{follows}; {ONLY_SIMULATED}, and what stands here is its first run"));
     if hybrid {
         finding.change("keep rrvmm on cores of one kind: taskset -c CORES rrvmm ...")
     } else {
@@ -49,14 +56,17 @@ fn with_counters(root: &Root, found: String) -> Finding {
     }
 }
 
-/// The first of the events that can be counted well, or what stands in the way of any.
-fn try_counters() -> (Result<(), PmuError>, String) {
-    let mut all = Vec::new();
+/// Which of the events sessions count, or what stands in the way of any; and how well each can be counted.
+fn try_counters() -> (Result<Option<Event>, PmuError>, String) {
+    let (mut all, mut verdicts) = (Vec::new(), Vec::new());
     let mut error = None;
-    for event in [Event::Instructions, Event::ConditionalBranches] {
-        let signal = OverflowSignal::new();
-        match PerfCounter::open(event, signal) {
-            Ok(counter) => all.push(format!("{}: {}", event.name(), worth(counter, event, signal))),
+    for event in Event::ALL {
+        match PerfCounter::open(event, OverflowSignal::new()) {
+            Ok(counter) => {
+                let (verdict, text) = worth(counter);
+                all.push(format!("{}: {text}", event.name()));
+                verdicts.extend(verdict.map(|verdict| (verdict, event)));
+            }
             Err(refused) => {
                 error.get_or_insert(refused);
             }
@@ -64,24 +74,24 @@ fn try_counters() -> (Result<(), PmuError>, String) {
     }
     match error {
         Some(error) if all.is_empty() => (Err(error), String::new()),
-        _ => (Ok(()), all.join("; ")),
+        _ => (Ok(most_reliable(verdicts)), all.join("; ")),
     }
 }
 
 #[cfg(target_arch = "x86_64")]
-fn worth(counter: PerfCounter, event: Event, signal: OverflowSignal) -> String {
-    match KvmRig::new(counter, event, signal).and_then(|mut rig| measure(&mut rig)) {
-        Ok(quality) => describe(&quality),
-        Err(error) => format!("can be opened; not measured, since {}", chain(&error)),
+fn worth(counter: PerfCounter) -> (Option<Verdict>, String) {
+    match crate::pmu::try_out(counter) {
+        Ok((quality, _)) => (Some(quality.verdict), describe(&quality)),
+        Err(error) => (None, format!("can be opened; not measured, since {}", chain(&error))),
     }
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-fn worth(_: PerfCounter, _: Event, _: OverflowSignal) -> String {
-    "can be opened; not measured on this processor".to_owned()
+fn worth(_: PerfCounter) -> (Option<Verdict>, String) {
+    (None, "can be opened; not measured on this processor".to_owned())
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "nothing is measured"))]
 fn describe(quality: &Quality) -> String {
     let skids = quality.skids.summary();
     let worth = match quality.verdict {
@@ -137,9 +147,14 @@ mod tests {
     #[test]
     fn what_never_ran_on_hardware_is_not_called_good() {
         let (_directory, root) = root_with(&[("/sys/bus/event_source/devices/cpu_atom/type", "10")]);
-        let finding = with_counters(&root, "exact".to_owned());
-        assert_eq!(finding.state, State::Limited);
-        assert!(finding.follows.contains(ONLY_SIMULATED) && finding.change.is_some());
+        for chosen in [Some(Event::Instructions), Some(Event::ConditionalBranches), None] {
+            let finding = with_counters(&root, "exact".to_owned(), chosen);
+            assert_eq!(finding.state, State::Limited);
+            assert!(finding.follows.contains(ONLY_SIMULATED) && finding.change.is_some());
+            for event in Event::ALL {
+                assert_eq!(finding.follows.contains(event.name()), chosen == Some(event));
+            }
+        }
         assert!(none("x".to_owned()).follows.contains(ONLY_SIMULATED));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{BoardBus, MachineError, PcMachine};
 use crate::accel::{ARITHMETIC_FLAGS, Overshot};
-use crate::landmark::{Landmark, Place, User};
+use crate::landmark::{Landmark, Least, Place, User};
 use rrvmm_replay::{EndReason, Position, Steppable as _, VirtualTime, timeline::Stop};
 use rrvmm_tcg::{
     core::Rings,
@@ -62,7 +62,9 @@ impl PcMachine {
     pub(super) fn mark(&mut self) -> Landmark {
         let since = self.last_known();
         self.marked_at = self.position().count();
-        let least = self.marked_at.saturating_sub(since) + self.accel.take_uncounted();
+        let uncounted = self.accel.take_uncounted();
+        let counted = self.marked_at.saturating_sub(since);
+        let least = Least { instructions: counted + uncounted.instructions, ..uncounted };
         Landmark::here(&mut *self.accel, least)
     }
 
@@ -86,7 +88,7 @@ impl PcMachine {
     pub fn is_at(&mut self, mark: &Landmark) {
         let since = match &mark.place {
             Place::Kernel { since } | Place::Counted { since } => *since,
-            Place::User(_) => 0,
+            Place::User(_) | Place::Branches { .. } => 0,
         };
         let here = self.position().count();
         let start = here.wrapping_sub(since);
@@ -99,7 +101,7 @@ impl PcMachine {
     /// the machine is: its flags, if other arithmetic flags than the machine's.
     #[must_use]
     pub fn undefined_at(&self, mark: &Landmark) -> Option<u64> {
-        let Place::User(user) = &mark.place else { return None };
+        let (Place::User(user) | Place::Branches { user, .. }) = &mark.place else { return None };
         let differ = (self.accel.save().rflags ^ user.rflags) & ARITHMETIC_FLAGS;
         (differ != 0).then_some(user.rflags & ARITHMETIC_FLAGS)
     }
@@ -143,8 +145,10 @@ impl PcMachine {
                     }
                     target
                 }
-                Place::User(user) if rings.entries == mark.entries && in_user_mode => {
-                    return self.find(mark.entries, user);
+                Place::User(user) | Place::Branches { user, .. }
+                    if rings.entries == mark.entries && in_user_mode =>
+                {
+                    return self.find(mark.entries, user, mark.least());
                 }
                 Place::Counted { since } if rings.entries == mark.entries && in_user_mode => {
                     let target = Position::from_count(rings.user_at.wrapping_add(*since));
@@ -153,12 +157,12 @@ impl PcMachine {
                     }
                     target
                 }
-                Place::User(_) | Place::Counted { .. }
+                Place::User(_) | Place::Branches { .. } | Place::Counted { .. }
                     if rings.entries == mark.entries && mark.entries > 0 =>
                 {
                     return Ok(Arrival::Passed(Missed::Gone));
                 }
-                Place::Kernel { .. } | Place::User(_) | Place::Counted { .. } => {
+                Place::Kernel { .. } | Place::User(_) | Place::Branches { .. } | Place::Counted { .. } => {
                     Position::from_count(u64::MAX)
                 }
             };
@@ -190,11 +194,12 @@ impl PcMachine {
         if self.marked_at > self.position().count() { user_at } else { user_at.max(self.marked_at) }
     }
 
-    /// Executes some of `instructions` of user code outside of the translator, if that can be. Where the rest of them ends.
-    fn hurry(&mut self, instructions: u64) -> Result<Position, Overshot> {
+    /// Executes some of the user code before a place that is `away` outside of the translator, if that can be. From where on
+    /// the place need be looked for.
+    fn hurry(&mut self, away: Least) -> Result<Position, Overshot> {
         let mut bus = BoardBus { board: &mut self.board, clock: &mut self.clock };
-        let done = self.accel.hurry(&mut bus, instructions)?;
-        Ok(Position::from_count(self.position().count() + instructions.saturating_sub(done)))
+        let left = self.accel.hurry(&mut bus, away)?;
+        Ok(Position::from_count(self.position().count().saturating_add(left)))
     }
 
     /// Has places be found by nothing but the translator looking for them, or by what is faster.
@@ -218,13 +223,14 @@ impl PcMachine {
     }
 
     /// Goes on to the first place in this stretch of user code that is as `user` says.
-    fn find(&mut self, entries: u64, user: &User) -> Result<Arrival, MachineError> {
+    fn find(&mut self, entries: u64, user: &User, least: Least) -> Result<Arrival, MachineError> {
         let known = self.position().count().saturating_sub(self.last_known());
-        let Ok(least) = self.hurry(if self.is_sure { 0 } else { user.least.saturating_sub(known) }) else {
+        let away = if self.is_sure { Least::default() } else { least.behind(known) };
+        let Ok(first) = self.hurry(away) else {
             return Ok(Arrival::Passed(Missed::Overshot));
         };
-        while self.position() < least {
-            if let Stop::Ended(reason) = self.run_crossing(least)? {
+        while self.position() < first {
+            if let Stop::Ended(reason) = self.run_crossing(first)? {
                 return Ok(Arrival::Ended(reason));
             }
             if self.accel.rings().entries != entries || !self.accel.is_in_user_mode() {

@@ -78,11 +78,11 @@ pub trait Counter {
     /// Says how [`Counter::arm`] has to be done on this host.
     fn set_rearming(&mut self, how: Rearming);
 
-    /// The VMM completed `instructions` for the guest (accesses to ports, to memory of devices): they left the guest before they
-    /// retired, so no counter of instructions has them. A counter of branches ignores this.
+    /// The VMM completed instructions for the guest that would have caused so many events ([`Left::Emulated`]): they left the
+    /// guest before they retired, so the hardware has not counted them.
     ///
     /// What the host's kernel completes by itself (CPUID) is not seen here. Such instructions count nothing, in every run the same.
-    fn note_unretired(&mut self, instructions: u64);
+    fn note_unretired(&mut self, events: u64);
 }
 
 /// Why the guest was left.
@@ -92,8 +92,9 @@ pub enum Left<E> {
     Interrupted,
     /// From [`Vcpu::step`] only: an instruction completed, or one iteration of a string instruction.
     Stepped,
-    /// An instruction left the guest and the VMM has completed it: it never retires. The stretch goes on.
-    Emulated,
+    /// An instruction left the guest and the VMM has completed it (an access to a port, to memory of a device, to a page that
+    /// has to be mapped first): it never retires, and would have caused so many events. The stretch goes on.
+    Emulated(u64),
     /// The stretch is over, in this way.
     Exit(E),
 }

@@ -12,6 +12,9 @@ pub enum Event {
 }
 
 impl Event {
+    /// All of them. Where two are counted equally well the first is worth more: it says more of where the guest is.
+    pub const ALL: [Self; 2] = [Self::Instructions, Self::ConditionalBranches];
+
     /// For people.
     pub fn name(self) -> &'static str {
         match self {

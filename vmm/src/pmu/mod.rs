@@ -8,13 +8,14 @@
 //!
 //! - [`Counter`], [`Vcpu`]: what the algorithm needs of a counter and of what it counts;
 //! - [`run_to`](run_to()), [`run_past`]: bring a vCPU to a place, or past a count; [`Margins`]: how far ahead to stop;
-//! - [`measure`]: what a counter of this host is worth, measured and never assumed;
+//! - [`measure`]: what a counter of this host is worth, measured and never assumed; [`most_reliable`]: which of two to take;
 //! - [`PerfCounter`]: the host's counters, through Linux's `perf_event_open(2)`;
 //! - [`KvmRig`]: a small guest whose loops are known, to measure them with;
 //! - [`sim`]: a counter with every known fault, simulated, which all of this is tested against.
 //!
 //! So far [`PerfCounter`] has run on no hardware that has counters: [`ONLY_SIMULATED`].
 
+mod choice;
 mod counter;
 mod event;
 mod histogram;
@@ -28,6 +29,9 @@ pub mod sim;
 #[cfg(test)]
 mod tests;
 
+pub use choice::most_reliable;
+#[cfg(target_arch = "x86_64")]
+pub use choice::try_out;
 pub use counter::{Counter, Left, MIN_PERIOD, PmuError, Rearming, Vcpu};
 pub use event::{Event, HostCpu, IntelCore};
 pub use histogram::{Histogram, Skids};

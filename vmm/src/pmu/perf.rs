@@ -184,12 +184,8 @@ impl Counter for PerfCounter {
         self.rearming = how;
     }
 
-    fn note_unretired(&mut self, instructions: u64) {
-        match self.event {
-            Event::Instructions => self.unretired += instructions,
-            // No branch has anything that the VMM would complete.
-            Event::ConditionalBranches => {}
-        }
+    fn note_unretired(&mut self, events: u64) {
+        self.unretired += events;
     }
 }
 

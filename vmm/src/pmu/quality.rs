@@ -155,7 +155,7 @@ fn to_the_end<R: Rig>(rig: &mut R, events: u64, stepping: bool) -> Result<i64, P
     loop {
         match if stepping { vcpu.step()? } else { vcpu.run()? } {
             Left::Interrupted | Left::Stepped => {}
-            Left::Emulated => counter.note_unretired(1),
+            Left::Emulated(events) => counter.note_unretired(events),
             Left::Exit(_) => return Ok(counter.count()?.wrapping_sub(events) as i64),
         }
     }
@@ -210,7 +210,7 @@ fn skids<R: Rig>(rig: &mut R, quality: &mut Quality) -> Result<(), PmuError> {
             match left {
                 Left::Exit(_) => break quality.lost += 1,
                 _ if count >= period => break quality.skids.add(count - period),
-                Left::Emulated => counter.note_unretired(1),
+                Left::Emulated(events) => counter.note_unretired(events),
                 Left::Interrupted | Left::Stepped => {}
             }
         }

@@ -118,13 +118,13 @@ pub fn approach<C: Counter + ?Sized, V: Vcpu>(
         armed = true;
         let overflow = count + distance;
         let left = vcpu.run()?;
-        if matches!(left, Left::Emulated) {
-            counter.note_unretired(1);
+        if let Left::Emulated(events) = left {
+            counter.note_unretired(events);
         }
         count = counter.count()?;
         let exit = match left {
             Left::Exit(exit) => Some(exit),
-            Left::Interrupted | Left::Stepped | Left::Emulated => None,
+            Left::Interrupted | Left::Stepped | Left::Emulated(_) => None,
         };
         // Not only what an overflow interrupted: a run that ended otherwise was not stopped in time either.
         let skid = count.checked_sub(overflow);
@@ -164,7 +164,7 @@ fn step_to<C: Counter, V: Vcpu>(
         }
         match vcpu.step()? {
             Left::Stepped | Left::Interrupted => {}
-            Left::Emulated => counter.note_unretired(1),
+            Left::Emulated(events) => counter.note_unretired(events),
             Left::Exit(exit) => return Ok(Landing::Ended { count: counter.count()?, exit }),
         }
         count = counter.count()?;
@@ -188,7 +188,7 @@ pub fn run_past<C: Counter, V: Vcpu>(
         counter.arm((count - now).max(MIN_PERIOD))?;
         match vcpu.run()? {
             Left::Interrupted | Left::Stepped => {}
-            Left::Emulated => counter.note_unretired(1),
+            Left::Emulated(events) => counter.note_unretired(events),
             Left::Exit(exit) => {
                 counter.disarm()?;
                 return Ok(Past { count: counter.count()?, exit: Some(exit) });

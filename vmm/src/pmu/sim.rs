@@ -192,7 +192,7 @@ impl Sim {
         self.at = goal;
         match leaves {
             _ if goal == self.program.length => Left::Exit(()),
-            Some(_) => Left::Emulated,
+            Some(_) => Left::Emulated(1),
             None => Left::Interrupted,
         }
     }
@@ -208,7 +208,7 @@ impl Sim {
         self.at += 1;
         match step {
             _ if self.at == self.program.length => Left::Exit(()),
-            Step::Leaves => Left::Emulated,
+            Step::Leaves => Left::Emulated(1),
             Step::Counts | Step::Silent => Left::Stepped,
         }
     }
@@ -341,8 +341,8 @@ impl Counter for SimCounter {
         self.0.borrow_mut().rearming = how;
     }
 
-    fn note_unretired(&mut self, instructions: u64) {
-        self.0.borrow_mut().unretired += instructions;
+    fn note_unretired(&mut self, events: u64) {
+        self.0.borrow_mut().unretired += events;
     }
 }
 

@@ -20,7 +20,7 @@ use super::setup::Setup;
 use crate::accel::{self, CpuChoice, TcgEngine};
 use crate::disk::Disks;
 use crate::host::image::Image;
-use crate::landmark::{Landmark, Place};
+use crate::landmark::Landmark;
 use crate::machine::{Arrival, Part, PcMachine, Snapshot, parts};
 
 /// Why a recording could not be resolved.
@@ -196,7 +196,8 @@ impl<S: Seam<Input = Input, Offer = Input>> Follower<S> {
 
     /// Whether something faster than the translator may have led astray: KVM, or a counter's word.
     fn may_be_surer(&self) -> bool {
-        let counted = |mark: &Option<Landmark>| matches!(mark, Some(Landmark { place: Place::User(user), .. }) if user.least > 0);
+        let counted =
+            |mark: &Option<Landmark>| mark.as_ref().is_some_and(|mark| mark.least().instructions > 0);
         self.machine.engine() == accel::KVM
             || counted(&self.mark)
             || self.good.since.iter().any(|(mark, _)| counted(mark))

@@ -18,6 +18,7 @@ mod shell;
 mod simulated;
 mod tables;
 mod telltale;
+mod written;
 
 pub use check::check;
 pub use error::KvmError;
@@ -25,8 +26,11 @@ pub use hypervisor::NEEDED;
 pub use near::Overshot;
 
 use crate::host::Stopwatch;
+use crate::landmark::Least;
+use crate::pmu::Event;
 use clock::Clock;
 use hypervisor::{HostKvm, Hypervisor};
+use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use kick::Kick;
 use policy::{Failure, Policy};
 use rrvmm_tcg::{
@@ -44,6 +48,7 @@ use shell::{Left, Shell, takes};
 use simulated::Simulated;
 use std::time::Duration;
 use tables::{Full, Tables};
+use written::Written;
 
 /// Pages mapped at a fault.
 const AROUND: u64 = 16;
@@ -104,8 +109,9 @@ pub(super) struct UserMode {
     policy: Policy,
     /// What counts user code here, where there is something.
     clock: Option<Clock>,
-    /// At least so many instructions were retired here since they were last asked for, in this entry into user mode.
+    /// At least so many events of the clock's were retired here since they were last asked for, in this entry into user mode.
     retired: (u64, u64),
+    written: Written,
     /// Whether KVM is to run nothing for now.
     is_off: bool,
     /// The entry into user mode in which KVM has last run.
@@ -120,15 +126,15 @@ impl UserMode {
     pub(super) fn new(cpu: &Cpu) -> Result<Self, KvmError> {
         let policy = Policy::of_process();
         let (hypervisor, counter): (Box<dyn Hypervisor>, _) = match policy.simulated {
-            Some(seed) => {
-                let (hypervisor, counter) = Simulated::new(seed);
-                (Box::new(hypervisor), Some(counter))
+            Some((event, seed)) => {
+                let (hypervisor, counter) = Simulated::new(event, seed);
+                (Box::new(hypervisor), Some((event, counter)))
             }
             None => (Box::new(HostKvm::new()?), None),
         };
         let mut shell = Shell::new(hypervisor, &cpu.core.phys)?;
         let clock = match counter {
-            Some(counter) => Some(Clock::simulated(counter)),
+            Some((event, counter)) => Some(Clock::simulated(event, counter)),
             None => Clock::of_host(&mut shell)?,
         };
         Ok(Self {
@@ -141,6 +147,7 @@ impl UserMode {
             policy,
             clock,
             retired: (0, 0),
+            written: Written::default(),
             is_off: false,
             ran_in: None,
             failure: None,
@@ -260,6 +267,16 @@ impl UserMode {
         engine: &mut Engine<B>,
         bus: &mut dyn Bus,
     ) -> Result<Round, KvmError> {
+        let left = self.enter(engine, bus)?;
+        self.serve(engine, bus, left)
+    }
+
+    /// User code until it comes to something that is the translator's to do.
+    fn enter<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+    ) -> Result<Left, KvmError> {
         if !self.shell.is_ready() {
             self.shell.set_cpuid(leaves(&engine.cpu, bus))?;
         }
@@ -278,7 +295,17 @@ impl UserMode {
             Some(Failure::Lost) => return Err(KvmError::Lost("a test has asked for it".into())),
             None => {}
         }
-        let left = self.shell.run(&mut engine.cpu)?;
+        self.shell.run(&mut engine.cpu)
+    }
+
+    /// What user code was left for.
+    fn serve<B: Backend<Cpu>>(
+        &mut self,
+        engine: &mut Engine<B>,
+        bus: &mut dyn Bus,
+        left: Left,
+    ) -> Result<Round, KvmError> {
+        let entries = engine.cpu.core.rings.entries;
         match left {
             Left::Kicked => {
                 self.stats.kicks += 1;
@@ -395,10 +422,13 @@ impl UserMode {
         self.failure.take_if(|failure| matches!(failure, KvmError::Lost(_)))
     }
 
-    /// At least so many instructions were retired here since the last call or entry into user mode, by number `entry`.
-    pub(super) fn take_retired(&mut self, entry: u64) -> u64 {
+    /// What was retired here since the last call or entry into user mode, by number `entry`.
+    pub(super) fn take_retired(&mut self, entry: u64) -> Least {
         let (of, retired) = std::mem::take(&mut self.retired);
-        if of == entry { retired } else { 0 }
+        match &self.clock {
+            Some(clock) if of == entry => clock.says(retired),
+            _ => Least::default(),
+        }
     }
 
     /// Has KVM run user code, or nothing.
@@ -411,9 +441,17 @@ impl UserMode {
         self.ran_in == Some(entry)
     }
 
+    /// As [`super::Accelerator::take_uncounted_writes`].
+    pub(super) fn take_written<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> Vec<u64> {
+        let mut written = std::mem::take(&mut self.written);
+        let pages = written.take(|| self.ask_written(engine));
+        self.written = written;
+        pages
+    }
+
     /// Physical addresses of the pages that user code has written since the last call: here, of those that it can still
     /// write, and in the translator since it first went from there to KVM.
-    pub(super) fn take_written<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> Vec<u64> {
+    fn ask_written<B: Backend<Cpu>>(&mut self, engine: &mut Engine<B>) -> Vec<u64> {
         let lately = engine.take_lately();
         let phys = &engine.cpu.core.phys;
         let may = self.tables.writable(phys);
@@ -434,6 +472,10 @@ impl UserMode {
     /// What `--stats` says of it.
     pub(super) fn lines(&self) -> Vec<(&'static str, String)> {
         let s = &self.stats;
+        let counted = match self.clock.as_ref().map(|clock| clock.event) {
+            Some(Event::ConditionalBranches) => "conditional branches counted in them",
+            Some(Event::Instructions) | None => "instructions counted in them",
+        };
         vec![
             ("stretches of user code under KVM", s.entries.to_string()),
             ("time in them", format!("{:.3} s", s.inside.as_secs_f64())),
@@ -444,7 +486,7 @@ impl UserMode {
             ("times user code was kept from KVM", s.kept.to_string()),
             ("pages mapped for them", s.maps.to_string()),
             ("page tables made for them", s.renewals.to_string()),
-            ("instructions counted in them", s.counted.to_string()),
+            (counted, s.counted.to_string()),
         ]
     }
 }
@@ -472,13 +514,25 @@ fn trap<B: Backend<Cpu>>(engine: &mut Engine<B>, bus: &mut dyn Bus) {
     }
 }
 
-/// Whether the next instruction is a repeated string instruction, which may have done a part of its work.
-fn at_string(cpu: &Cpu) -> bool {
+/// The bytes of the next instruction and, where it is shorter, behind it.
+fn next_bytes(cpu: &Cpu) -> [u8; 15] {
     let mut bytes = [0; 15];
     for (n, byte) in bytes.iter_mut().enumerate() {
-        let phys = rrvmm_tcg::x86::system::paging::peek(cpu, cpu.core.pc.wrapping_add(n as u64));
+        let phys = paging::peek(cpu, cpu.core.pc.wrapping_add(n as u64));
         *byte = phys.and_then(|phys| cpu.core.phys.read(phys, 1)).unwrap_or(0) as u8;
     }
+    bytes
+}
+
+/// Whether the next instruction, of 64-bit code, is a conditional branch.
+fn at_branch(cpu: &Cpu) -> bool {
+    let next = Decoder::new(64, &next_bytes(cpu), DecoderOptions::NONE).decode();
+    next.flow_control() == FlowControl::ConditionalBranch
+}
+
+/// Whether the next instruction is a repeated string instruction, which may have done a part of its work.
+fn at_string(cpu: &Cpu) -> bool {
+    let bytes = next_bytes(cpu);
     let opcode = telltale::opcode_of(&bytes, 0);
     let repeats = bytes[..opcode].iter().any(|&b| matches!(b, 0xf2 | 0xf3));
     repeats && matches!(bytes[opcode], 0x6c..=0x6f | 0xa4..=0xa7 | 0xaa..=0xaf)

@@ -1,7 +1,8 @@
 //! Getting near to a place in user code by the counter: for replaying under KVM.
 
-use super::{KvmError, Round, UserMode};
-use crate::pmu::{Aim, Landing, Left, PmuError, Vcpu, approach};
+use super::{KvmError, Round, UserMode, at_branch};
+use crate::landmark::Least;
+use crate::pmu::{Aim, Event, Landing, Left, PmuError, Vcpu, approach};
 use rrvmm_tcg::{
     Bus,
     block::Backend,
@@ -9,8 +10,8 @@ use rrvmm_tcg::{
 };
 use std::time::Duration;
 
-/// Fewest instructions for which KVM is worth it.
-const WORTH: u64 = 100_000;
+/// Fewest instructions, or conditional branches, of which programs have one in five to ten, for which KVM is worth it.
+const WORTH: (u64, u64) = (100_000, 10_000);
 /// Host time after which KVM is left in any case: overflows get lost.
 const WATCHDOG: Duration = Duration::from_millis(20);
 
@@ -19,26 +20,30 @@ const WATCHDOG: Duration = Duration::from_millis(20);
 pub struct Overshot;
 
 impl UserMode {
-    /// Executes at most `instructions` of user code, and tells how many: none where nothing counts them. It ends shortly before
-    /// them, or where user code ends.
+    /// As [`super::super::Accelerator::hurry`]. It ends shortly before what is `away`, or where user code ends.
     ///
     /// # Errors
-    /// It were more.
+    /// It was more.
     pub(in crate::accel) fn hurry<B: Backend<Cpu>>(
         &mut self,
         engine: &mut Engine<B>,
         bus: &mut dyn Bus,
-        instructions: u64,
+        away: Least,
     ) -> Result<u64, Overshot> {
-        if self.is_off || self.failure.is_some() || instructions < WORTH || !self.may_run(engine) {
-            return Ok(0);
+        let Some(event) = self.clock.as_ref().map(|clock| clock.event) else { return Ok(away.instructions) };
+        let (events, worth) = match event {
+            Event::Instructions => (away.instructions, WORTH.0),
+            Event::ConditionalBranches => (away.branches, WORTH.1),
+        };
+        if self.is_off || self.failure.is_some() || events < worth || !self.may_run(engine) {
+            return Ok(away.instructions);
         }
-        let Some(mut clock) = self.clock.take() else { return Ok(0) };
-        let aim = Aim::new(instructions, 0);
+        let Some(mut clock) = self.clock.take() else { return Ok(away.instructions) };
+        let aim = Aim::new(events, 0);
         let mut landing = clock.counter.restart().map(|()| None);
         if landing.is_ok() {
             self.kick.arm(WATCHDOG);
-            let mut vcpu = Stretch { user: self, engine, bus, is_over: false };
+            let mut vcpu = Stretch { user: self, engine, bus, event, is_over: false };
             landing = approach(&mut *clock.counter, &mut vcpu, aim, &mut clock.margins);
             self.kick.disarm();
         }
@@ -47,7 +52,8 @@ impl UserMode {
         self.clock = Some(clock);
         match (landing, counted) {
             (Ok(Some(Landing::Overshot { .. })), Ok(_)) => Err(Overshot),
-            (Ok(_), Ok(count)) if count <= instructions => Ok(count),
+            // Each branch that is left is an instruction, too.
+            (Ok(_), Ok(count)) if count <= events => Ok(events - count),
             (Ok(_), Ok(_)) => Err(Overshot),
             (Err(error), _) | (_, Err(error)) => {
                 let failure = KvmError::of_counting(error);
@@ -79,6 +85,8 @@ struct Stretch<'a, B: Backend<Cpu>> {
     user: &'a mut UserMode,
     engine: &'a mut Engine<B>,
     bus: &'a mut dyn Bus,
+    /// What is counted.
+    event: Event,
     /// Whether it ends here.
     is_over: bool,
 }
@@ -90,14 +98,20 @@ impl<B: Backend<Cpu>> Vcpu for Stretch<'_, B> {
         if self.is_over {
             return Ok(Left::Exit(()));
         }
-        let round = self.user.round(self.engine, self.bus);
-        Ok(match round.map_err(|error| PmuError::Vcpu(Box::new(error)))? {
+        let failed = |error| PmuError::Vcpu(Box::new(error));
+        let left = self.user.enter(self.engine, self.bus).map_err(failed)?;
+        // The translator does what comes next, if anything has to be done.
+        let events = match self.event {
+            Event::Instructions => 1,
+            Event::ConditionalBranches => u64::from(at_branch(&self.engine.cpu)),
+        };
+        Ok(match self.user.serve(self.engine, self.bus, left).map_err(failed)? {
             Round::Kicked => Left::Interrupted,
-            Round::Emulated(_) => Left::Emulated,
-            // Here, too, the translator has done one instruction, which counts.
+            Round::Emulated(_) => Left::Emulated(events),
+            // Here, too, it has done one instruction.
             Round::Kept | Round::Left(_) => {
                 self.is_over = true;
-                Left::Emulated
+                Left::Emulated(events)
             }
         })
     }

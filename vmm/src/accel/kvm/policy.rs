@@ -1,11 +1,13 @@
 //! When user code goes to KVM, and for how long. No result depends on it.
 
 use super::chance::Chance;
+use crate::pmu::Event;
 use std::env;
 use std::time::Duration;
 
 /// The variable by which tests have it otherwise: words `moves=SEED` (random moments), `exit=N` and `lost=N` (KVM fails so
-/// in stretch number N), `simulated=SEED` (no KVM, but a simulated one with a counter), with commas between.
+/// in stretch number N), `simulated=SEED` and `simulated-branches=SEED` (no KVM, but a simulated one with a counter of
+/// instructions, or of conditional branches), with commas between.
 const TESTS: &str = "RRVMM_TEST_KVM";
 
 /// Host time after which a stretch of user code is interrupted, for devices and for the host to be looked at.
@@ -28,8 +30,8 @@ pub(super) struct Policy {
     moves: Option<Chance>,
     exit: Option<u64>,
     lost: Option<u64>,
-    /// The seed of a hypervisor that is simulated.
-    pub(super) simulated: Option<u64>,
+    /// What the counter of a hypervisor that is simulated counts, and its seed.
+    pub(super) simulated: Option<(Event, u64)>,
 }
 
 impl Default for Policy {
@@ -61,7 +63,10 @@ impl Policy {
                 "moves" => policy.moves = number.map(Chance::new),
                 "exit" => policy.exit = number,
                 "lost" => policy.lost = number,
-                "simulated" => policy.simulated = number,
+                "simulated" => policy.simulated = number.map(|seed| (Event::Instructions, seed)),
+                "simulated-branches" => {
+                    policy.simulated = number.map(|seed| (Event::ConditionalBranches, seed));
+                }
                 _ => {}
             }
         }

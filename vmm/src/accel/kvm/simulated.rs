@@ -4,12 +4,12 @@
 //! One of the files that may use `unsafe`: guest memory is seen a second time.
 
 use super::{
-    KvmError,
+    KvmError, at_branch,
     chance::Chance,
     hypervisor::{Exit, Hypervisor, Slot},
     registers::{self, Fpu},
 };
-use crate::pmu::{Counter, MIN_PERIOD, OverflowSignal, PmuError, Rearming};
+use crate::pmu::{Counter, Event, MIN_PERIOD, OverflowSignal, PmuError, Rearming};
 use kvm_bindings::{CpuId, Msrs, kvm_regs, kvm_segment, kvm_sregs, kvm_xsave};
 use kvm_ioctls::Error;
 use rrvmm_tcg::{
@@ -22,7 +22,11 @@ use rrvmm_tcg::{
         state::{Segment, TableRegister},
     },
 };
-use std::{cell::RefCell, collections::BTreeSet, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashMap},
+    rc::Rc,
+};
 use vm_memory::{GuestAddress, GuestMemoryMmap, GuestRegionMmap, MmapRegion};
 
 /// Most instructions until a signal comes for another reason than the counter.
@@ -54,6 +58,8 @@ pub(super) struct SimulatedCounter(Rc<RefCell<Host>>);
 /// What hypervisor and counter share.
 struct Host {
     chance: Chance,
+    /// What is counted.
+    event: Event,
     /// Events as the hardware has counted them.
     hardware: u64,
     /// What it said at the last restart.
@@ -63,24 +69,24 @@ struct Host {
 }
 
 impl Host {
-    /// Instructions of user code until the next run ends by a signal.
-    fn length(&mut self) -> u64 {
+    /// Instructions of user code until the next run ends by a signal, and events until it does by an overflow's.
+    fn lengths(&mut self) -> (u64, u64) {
         let other = 1 + self.chance.below(MOST);
-        let Some(overflow) = self.overflow.take() else { return other };
+        let Some(overflow) = self.overflow else { return (other, u64::MAX) };
         if self.chance.once_in(LOST) {
-            return other;
+            self.overflow = None;
+            return (other, u64::MAX);
         }
         let most = if self.chance.once_in(LATE) { SKIDS.1 } else { SKIDS.0 };
-        let own = (overflow.saturating_sub(self.hardware) + self.chance.below(most)).max(1);
-        if own > other {
-            self.overflow = Some(overflow);
-        }
-        own.min(other)
+        (other, (overflow.saturating_sub(self.hardware) + self.chance.below(most)).max(1))
     }
 
-    /// User code has retired so many instructions.
-    fn retire(&mut self, instructions: u64) {
-        self.hardware += instructions + u64::from(self.chance.once_in(TWICE));
+    /// User code has retired so many events of the `until` an overflow's signal.
+    fn retire(&mut self, events: u64, until: u64) {
+        if events >= until {
+            self.overflow = None;
+        }
+        self.hardware += events + u64::from(self.chance.once_in(TWICE));
         if self.chance.once_in(WRONG) {
             self.hardware += 1_000;
         }
@@ -88,9 +94,10 @@ impl Host {
 }
 
 impl Simulated {
-    /// One without memory; what is by chance follows from `seed`.
-    pub(super) fn new(seed: u64) -> (Self, SimulatedCounter) {
-        let host = Host { chance: Chance::new(seed), hardware: 0, start: 0, unretired: 0, overflow: None };
+    /// One without memory, whose counter counts `event`; what is by chance follows from `seed`.
+    pub(super) fn new(event: Event, seed: u64) -> (Self, SimulatedCounter) {
+        let chance = Chance::new(seed);
+        let host = Host { chance, event, hardware: 0, start: 0, unretired: 0, overflow: None };
         let host = Rc::new(RefCell::new(host));
         let hypervisor = Self {
             slots: Vec::new(),
@@ -134,6 +141,35 @@ fn see(slots: &[Slot]) -> Result<GuestMemoryMmap, Error> {
         regions.push(region.ok_or(Error::new(libc::EINVAL))?);
     }
     GuestMemoryMmap::from_regions(regions).map_err(|_| Error::new(libc::EINVAL))
+}
+
+/// Runs user code, at most so many instructions. How many it retired.
+fn run_instructions(engine: &mut Engine<Interp>, most: u64) -> (u64, Stop) {
+    let start = engine.cpu.core.count;
+    let stop = engine.run(&mut Nothing, start + most, false);
+    let core = &engine.cpu.core;
+    let end = if engine.cpu.cpl() == 3 { core.count } else { core.rings.kernel_at };
+    (end.saturating_sub(start), stop)
+}
+
+/// Runs user code, at most so many instructions, and until it has retired `until` conditional branches. How many it did.
+fn run_branches(engine: &mut Engine<Interp>, most: u64, until: u64) -> (u64, Stop) {
+    // Decoded once: code that changes within a run is counted wrongly, as by a counter that is wrong.
+    let mut known = HashMap::new();
+    let (mut branches, end) = (0, engine.cpu.core.count + most);
+    loop {
+        let (next, pc) = (engine.cpu.core.count + 1, engine.cpu.core.pc);
+        let is_branch = *known.entry(pc).or_insert_with(|| at_branch(&engine.cpu));
+        let stop = engine.run(&mut Nothing, next, false);
+        // Of what leads to the shell nothing has retired.
+        if engine.cpu.cpl() == 3 && engine.cpu.core.count == next {
+            branches += u64::from(is_branch);
+        }
+        let goes_on = stop == Stop::Limit && engine.cpu.cpl() == 3;
+        if !goes_on || branches >= until || engine.cpu.core.count >= end {
+            return (branches, stop);
+        }
+    }
 }
 
 /// In 64-bit mode an unusable segment has a base.
@@ -253,15 +289,19 @@ impl Hypervisor for Simulated {
         };
         // The translator has its own view of memory, and may have written code.
         engine.forget();
-        let is_user = engine.cpu.cpl() == 3;
-        let start = engine.cpu.core.count;
-        let length = if is_user { host.borrow_mut().length() } else { MOST };
-        let stop = engine.run(&mut Nothing, start + length, false);
-        let core = &engine.cpu.core;
-        if is_user {
-            let end = if engine.cpu.cpl() == 3 { core.count } else { core.rings.kernel_at };
-            host.borrow_mut().retire(end.saturating_sub(start));
-        }
+        let stop = if engine.cpu.cpl() == 3 {
+            let host = &mut *host.borrow_mut();
+            let (instructions, until) = host.lengths();
+            let (events, stop) = match host.event {
+                Event::Instructions => run_instructions(engine, instructions.min(until)),
+                Event::ConditionalBranches => run_branches(engine, instructions, until),
+            };
+            host.retire(events, until);
+            stop
+        } else {
+            let end = engine.cpu.core.count + MOST;
+            engine.run(&mut Nothing, end, false)
+        };
         match stop {
             Stop::Halt => Exit::Halt,
             Stop::Shutdown => Exit::Failure("a triple fault".to_owned()),
@@ -298,8 +338,8 @@ impl Counter for SimulatedCounter {
 
     fn set_rearming(&mut self, _: Rearming) {}
 
-    fn note_unretired(&mut self, instructions: u64) {
-        self.0.borrow_mut().unretired += instructions;
+    fn note_unretired(&mut self, events: u64) {
+        self.0.borrow_mut().unretired += events;
     }
 }
 
