@@ -18,19 +18,26 @@ const BRANCHES: Event = ("simulated-branches", "conditional branches counted in 
 
 #[test]
 fn places_are_found_by_a_counter_that_is_late_lossy_and_wrong() -> Result<()> {
-    check_places(INSTRUCTIONS)
+    let (counted, again) = check_places(INSTRUCTIONS, &PROGRAMS)?;
+    // Otherwise nothing was tried.
+    ensure!(counted > 0 && again > 0, "{counted} counted, {again} looked for twice");
+    Ok(())
 }
 
 #[test]
 fn places_are_found_by_counting_branches() -> Result<()> {
-    check_places(BRANCHES)
+    // Fewer programs, since counting so is slow.
+    let (counted, _) = check_places(BRANCHES, &["spin", "switches"])?;
+    ensure!(counted > 0, "nothing was counted in the replays");
+    Ok(())
 }
 
-fn check_places((word, line): Event) -> Result<()> {
+/// Records and replays `programs`. The events counted in the replays under KVM, and places looked for twice in them.
+fn check_places((word, line): Event, programs: &[&str]) -> Result<(u64, u64)> {
     let mut luck = Luck::new();
     let seed = luck.seed();
     let (mut counted, mut again) = (0, 0);
-    for program in PROGRAMS {
+    for program in programs {
         let guest = Payload::named(&format!("kvm/{program}"))?.build()?;
         let directory = tempfile::tempdir()?;
         let recording = directory.path().join("a.rrvm");
@@ -48,26 +55,24 @@ fn check_places((word, line): Event) -> Result<()> {
         }
         check_replay(&recording, &recorded.stdout, 1).with_context(what)?;
     }
-    // Otherwise nothing was tried.
-    ensure!(counted > 0 && again > 0, "SEED={seed}: {counted} counted, {again} looked for twice");
-    Ok(())
+    Ok((counted, again))
 }
 
 #[test]
 fn what_was_counted_by_one_event_is_replayed_by_the_other() -> Result<()> {
-    let mut luck = Luck::new();
+    let luck = Luck::new();
     let seed = luck.seed();
-    let guest = Payload::named("kvm/tells")?.build()?;
-    for ((word, _), (other, line)) in [(INSTRUCTIONS, BRANCHES), (BRANCHES, INSTRUCTIONS)] {
+    let guest = Payload::named("kvm/spin")?.build()?;
+    for ((word, counts), (other, line)) in [(INSTRUCTIONS, BRANCHES), (BRANCHES, INSTRUCTIONS)] {
         let directory = tempfile::tempdir()?;
         let recording = directory.path().join("a.rrvm");
         let what = || format!("{word} replayed by {other}, SEED={seed}");
         let policy = |word| format!("{word}={seed}");
-        record(&guest, &recording, Some(&policy(word)))?.exited(1).with_context(what)?;
+        let recorded = record(&guest, &recording, Some(&policy(word)))?.exited(1).with_context(what)?;
+        ensure!(number(&recorded.errors(), counts)? > 0, "{}: {}", what(), recorded.errors());
         let said = check_replay_under_kvm(&recording, Some(&policy(other))).with_context(what)?;
-        // A branch is an instruction, but how many branches there were nobody has counted there.
-        let expected = other == INSTRUCTIONS.0;
-        ensure!((number(&said, line)? > 0) == expected, "{}: {said}", what());
+        // A branch is an instruction, and places that are far away by branches are so by instructions. The other way nobody knows.
+        ensure!(other == INSTRUCTIONS.0 || number(&said, line)? == 0, "{}: {said}", what());
     }
     Ok(())
 }

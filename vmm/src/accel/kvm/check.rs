@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_simulated_one_does_as_it_should() {
-        let (hypervisor, _) = Simulated::new(7);
+        let (hypervisor, _) = Simulated::new(crate::pmu::Event::Instructions, 7);
         try_out(Box::new(hypervisor)).unwrap();
     }
 
