@@ -155,6 +155,7 @@ impl Desk {
     }
 
     fn work<R: Read + Seek>(&self, mut decoder: Decoder<R>) {
+        let _over = Over(self);
         loop {
             let work = self.changed.wait_while(self.lock(), |work| work.wanted.is_empty() && !work.is_closed);
             let mut work = work.unwrap_or_else(PoisonError::into_inner);
@@ -170,6 +171,16 @@ impl Desk {
             work.done.insert(n, decoded);
             self.changed.notify_all();
         }
+    }
+}
+
+/// Says that nothing more is decoded when the thread ends, however it does: nobody waits for it then.
+struct Over<'a>(&'a Desk);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.lock().doing = None;
+        self.0.changed.notify_all();
     }
 }
 
@@ -202,17 +213,17 @@ mod tests {
         journal.finish().unwrap()
     }
 
-    fn open(file: Vec<u8>) -> Ahead<Cursor<Vec<u8>>> {
-        Ahead::new(JournalReader::open(Cursor::new(file)).unwrap().blocks())
+    fn open<R: Read + Seek + Send + 'static>(file: R) -> Ahead<R> {
+        Ahead::new(JournalReader::open(file).unwrap().blocks())
     }
 
-    fn check(ahead: &mut Ahead<Cursor<Vec<u8>>>, n: u64) {
+    fn check<R: Read + Seek + Send + 'static>(ahead: &mut Ahead<R>, n: u64) {
         assert_eq!(ahead.get(0, n).unwrap(), Block::Bytes(&[(n % 251) as u8; BLOCK_SIZE]), "block {n}");
     }
 
     #[test]
     fn blocks_are_the_same_in_any_order() {
-        let mut ahead = open(blocks(200));
+        let mut ahead = open(Cursor::new(blocks(200)));
         for n in (0..3200).chain(0..3200) {
             check(&mut ahead, n);
         }
@@ -228,7 +239,7 @@ mod tests {
 
     #[test]
     fn only_who_reads_in_order_has_it_decoded_ahead() {
-        let mut ahead = open(blocks(60));
+        let mut ahead = open(Cursor::new(blocks(60)));
         for n in [0, 500, 90, 700, 300] {
             check(&mut ahead, n);
         }
@@ -241,5 +252,31 @@ mod tests {
         drop(work);
         drop(ahead);
         assert!(desk.lock().is_closed);
+    }
+
+    /// A recording that the thread which decodes ahead dies of.
+    struct Deadly(Cursor<Vec<u8>>);
+
+    impl Read for Deadly {
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+            assert_ne!(thread::current().name(), Some("decode"), "as asked for");
+            self.0.read(bytes)
+        }
+    }
+
+    impl Seek for Deadly {
+        fn seek(&mut self, to: std::io::SeekFrom) -> std::io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_thread_that_has_died() {
+        let mut ahead = open(Deadly(Cursor::new(blocks(60))));
+        // It is asked for more than is wanted so far.
+        (0..160).for_each(|n| check(&mut ahead, n));
+        let died = ahead.helper.as_mut().unwrap().thread.take().unwrap().join();
+        assert!(died.is_err(), "it should have died");
+        (160..960).for_each(|n| check(&mut ahead, n));
     }
 }
