@@ -3,6 +3,7 @@
 use super::ahead::Ahead;
 use super::error::DiskError;
 use super::first_reads::{Log, Seen};
+use super::in_order::InOrder;
 use crate::host::image::Image;
 use rrvmm_replay::Digest;
 use rrvmm_replay::journal::{BLOCK_SIZE, Block};
@@ -41,6 +42,7 @@ pub(super) struct OfImage {
     pub(super) image: Arc<Image>,
     pub(super) embed: bool,
     pub(super) log: Option<(Log, Seen)>,
+    pub(super) in_order: InOrder,
 }
 
 impl OfImage {
@@ -69,7 +71,7 @@ impl OfImage {
 
 impl Base for OfImage {
     fn read(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), BaseFault> {
-        if self.image.read(first * BLOCK_SIZE as u64, bytes).is_err() {
+        if self.in_order.read(&self.image, first * BLOCK_SIZE as u64, bytes).is_err() {
             return self.read_apart(first, bytes);
         }
         if self.log.is_some() {

@@ -175,6 +175,7 @@ impl<R: std::io::Read + std::io::Seek + Send + 'static> FirstReads for Continued
 
 #[cfg(test)]
 mod tests {
+    use super::super::in_order::InOrder;
     use super::*;
 
     const BLOCKS: usize = 16;
@@ -184,7 +185,13 @@ mod tests {
         let path = directory.join("image");
         let bytes: Vec<u8> = (0..BLOCKS * BLOCK_SIZE).map(|at| (at / BLOCK_SIZE % 4 / 2) as u8).collect();
         std::fs::write(&path, bytes).unwrap();
-        OfImage { disk: 3, image: Arc::new(Image::open(&path, None).unwrap()), embed: true, log: None }
+        OfImage {
+            disk: 3,
+            image: Arc::new(Image::open(&path, None).unwrap()),
+            embed: true,
+            log: None,
+            in_order: InOrder::default(),
+        }
     }
 
     fn add(log: &Log, of: &OfImage, blocks: &[u64]) {

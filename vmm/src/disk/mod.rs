@@ -9,6 +9,7 @@ mod base;
 mod contents;
 mod error;
 mod first_reads;
+mod in_order;
 mod sums;
 
 use crate::host::image::{Format, Image};
@@ -17,6 +18,7 @@ use ahead::Ahead;
 use base::{Absent, Base, OfImage, OfRecording};
 use contents::{Contents, Failed};
 use first_reads::{Continued, Log, Seen};
+use in_order::InOrder;
 use rrvmm_devices::dma::{self, DiskFault};
 use rrvmm_replay::Digest;
 use rrvmm_replay::journal::Blocks;
@@ -83,7 +85,13 @@ impl Disks {
         let log = Log::default();
         let contents = disks.iter().zip(images).zip(0..).map(|((info, image), disk)| {
             let log = recorded.then(|| (log.clone(), Seen::default()));
-            let base = OfImage { disk, image: Arc::clone(image), embed: info.embedded, log };
+            let base = OfImage {
+                disk,
+                image: Arc::clone(image),
+                embed: info.embedded,
+                log,
+                in_order: InOrder::default(),
+            };
             Contents::new(Box::new(base), info.bytes, info.read_only)
         });
         let disks = contents.collect();
@@ -101,7 +109,13 @@ impl Disks {
         let contents = disks.iter().zip(0..).map(|(info, disk)| {
             let image = images.get(disk as usize).map(|image| {
                 let log = Some((log.clone(), Seen::default()));
-                OfImage { disk, image: Arc::clone(image), embed: info.embedded, log }
+                OfImage {
+                    disk,
+                    image: Arc::clone(image),
+                    embed: info.embedded,
+                    log,
+                    in_order: InOrder::default(),
+                }
             });
             let base = OfRecording { disk, blocks: Arc::clone(&blocks), image };
             Contents::new(Box::new(base), info.bytes, info.read_only)
