@@ -13,6 +13,7 @@
 //! its page asks, is noted, and uncovers it without a walk.
 
 use crate::tlb::{PAGE, PAGE_MASK};
+use std::collections::BTreeSet;
 
 /// Slots per view.
 pub const SLOTS: usize = 1024;
@@ -94,6 +95,8 @@ pub struct Itlb {
     covers: bool,
     /// Linear pages that have run since the last [`Itlb::take_executed`], each pair with a token once.
     executed: Vec<u64>,
+    /// Linear pages of instructions that have faulted since then: where the fetch itself did, no pair says so.
+    faulted: BTreeSet<u64>,
     /// The tokens of those pairs, one bit each.
     noted: Vec<u64>,
 }
@@ -116,6 +119,7 @@ impl Itlb {
             pairs: Pairs::default(),
             covers: false,
             executed: Vec::new(),
+            faulted: BTreeSet::new(),
             noted: Vec::new(),
         }
     }
@@ -161,6 +165,11 @@ impl Itlb {
         }
     }
 
+    /// Says that the instruction at linear address `addr` has faulted.
+    pub fn note_fault(&mut self, addr: u64) {
+        self.faulted.insert(addr & PAGE_MASK);
+    }
+
     /// Linear pages of which an instruction was looked for since the last call, ascending. What a guest sees does not change.
     pub fn take_executed(&mut self) -> Vec<u64> {
         self.noted.fill(0);
@@ -170,6 +179,7 @@ impl Itlb {
             *token = 0;
         }
         let mut pages = std::mem::take(&mut self.executed);
+        pages.extend(std::mem::take(&mut self.faulted));
         pages.sort_unstable();
         pages.dedup();
         pages
@@ -388,6 +398,9 @@ mod tests {
         assert_eq!(t.get(w.slot, 0x5123), Some(0x9123));
         assert!(t.holds(w) && !t.holds(other));
         assert_eq!(t.take_executed(), [0x5000]);
+        assert!(t.take_executed().is_empty());
+        t.note_fault(0x7ffe);
+        assert_eq!(t.take_executed(), [0x7000]);
         assert!(t.take_executed().is_empty());
         // A covered slot is flushed like any other.
         t.flush_local();

@@ -195,6 +195,8 @@ impl<B: Backend<Cpu>> Engine<B> {
             if let Err(fault) = outcome {
                 self.stats.exceptions += 1;
                 self.cpu.core.observer.begin(self.cpu.core.count);
+                let at = linear_pc(&self.cpu, self.cpu.core.pc);
+                self.cpu.core.itlb.note_fault(at);
                 interrupt::raise(&mut self.cpu, bus, fault);
                 self.cpu.core.observer.delivered(self.cpu.core.count);
             }
