@@ -1,8 +1,9 @@
 //! Where a disk's blocks come from that the guest has not written: an image, or a recording.
 
 use super::ahead::Ahead;
+use super::block_set::BlockSet;
 use super::error::DiskError;
-use super::first_reads::{Log, Seen};
+use super::first_reads::Log;
 use super::in_order::InOrder;
 use crate::host::image::Image;
 use rrvmm_replay::Digest;
@@ -41,11 +42,17 @@ pub(super) struct OfImage {
     pub(super) disk: u32,
     pub(super) image: Arc<Image>,
     pub(super) embed: bool,
-    pub(super) log: Option<(Log, Seen)>,
-    pub(super) in_order: InOrder,
+    /// The log, and the blocks that are in it or in the recording already.
+    pub(super) log: Option<(Log, BlockSet)>,
+    in_order: InOrder,
 }
 
 impl OfImage {
+    /// `embed` says whether the recording gets what is read, or hashes of it.
+    pub(super) fn new(disk: u32, image: Arc<Image>, embed: bool, log: Option<(Log, BlockSet)>) -> Self {
+        Self { disk, image, embed, log, in_order: InOrder::default() }
+    }
+
     /// Block by block: some of them can be read.
     fn read_apart(&mut self, first: u64, bytes: &mut [u8]) -> Result<(), BaseFault> {
         let mut read = Ok(());

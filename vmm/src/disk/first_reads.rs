@@ -8,23 +8,8 @@ use rrvmm_replay::journal::{
     BLOCK_SIZE, BLOCKS_LIMIT, Blob, BlockRun, Contents, EMPTY_LIMIT, JournalError, Reads,
 };
 use rrvmm_replay::seam::FirstReads;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use xxhash_rust::xxh3::xxh3_64;
-
-/// Blocks of a disk that are in the recording already.
-#[derive(Debug, Default)]
-pub(super) struct Seen(BTreeMap<u64, u64>);
-
-impl Seen {
-    /// Takes note of `block`; true if it is new.
-    pub(super) fn add(&mut self, block: u64) -> bool {
-        let word = self.0.entry(block / 64).or_default();
-        let is_new = *word >> (block % 64) & 1 == 0;
-        *word |= 1 << (block % 64);
-        is_new
-    }
-}
 
 /// A run of blocks of an image as they were read.
 struct Run {
@@ -175,7 +160,6 @@ impl<R: std::io::Read + std::io::Seek + Send + 'static> FirstReads for Continued
 
 #[cfg(test)]
 mod tests {
-    use super::super::in_order::InOrder;
     use super::*;
 
     const BLOCKS: usize = 16;
@@ -185,13 +169,7 @@ mod tests {
         let path = directory.join("image");
         let bytes: Vec<u8> = (0..BLOCKS * BLOCK_SIZE).map(|at| (at / BLOCK_SIZE % 4 / 2) as u8).collect();
         std::fs::write(&path, bytes).unwrap();
-        OfImage {
-            disk: 3,
-            image: Arc::new(Image::open(&path, None).unwrap()),
-            embed: true,
-            log: None,
-            in_order: InOrder::default(),
-        }
+        OfImage::new(3, Arc::new(Image::open(&path, None).unwrap()), true, None)
     }
 
     fn add(log: &Log, of: &OfImage, blocks: &[u64]) {
@@ -252,12 +230,5 @@ mod tests {
         std::fs::write(of.image.path(), bytes).unwrap();
         let error = drained(&mut log).unwrap_err();
         assert!(matches!(error, JournalError::Changed { disk: 3, block: 3, source: None }), "{error}");
-    }
-
-    #[test]
-    fn every_block_is_new_once() {
-        let mut seen = Seen::default();
-        assert!([0, 63, 64, 1 << 40].into_iter().all(|block| seen.add(block)));
-        assert!(![0, 63, 64, 1 << 40].into_iter().any(|block| seen.add(block)));
     }
 }

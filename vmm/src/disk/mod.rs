@@ -6,6 +6,7 @@
 
 mod ahead;
 mod base;
+mod block_set;
 mod contents;
 mod error;
 mod first_reads;
@@ -16,9 +17,9 @@ use crate::host::image::{Format, Image};
 use crate::pages::Pages;
 use ahead::Ahead;
 use base::{Absent, Base, OfImage, OfRecording};
+use block_set::BlockSet;
 use contents::{Contents, Failed};
-use first_reads::{Continued, Log, Seen};
-use in_order::InOrder;
+use first_reads::{Continued, Log};
 use rrvmm_devices::dma::{self, DiskFault};
 use rrvmm_replay::Digest;
 use rrvmm_replay::journal::Blocks;
@@ -84,14 +85,8 @@ impl Disks {
     pub fn of_images(disks: &[DiskInfo], images: &[Arc<Image>], recorded: bool) -> Self {
         let log = Log::default();
         let contents = disks.iter().zip(images).zip(0..).map(|((info, image), disk)| {
-            let log = recorded.then(|| (log.clone(), Seen::default()));
-            let base = OfImage {
-                disk,
-                image: Arc::clone(image),
-                embed: info.embedded,
-                log,
-                in_order: InOrder::default(),
-            };
+            let log = recorded.then(|| (log.clone(), BlockSet::default()));
+            let base = OfImage::new(disk, Arc::clone(image), info.embedded, log);
             Contents::new(Box::new(base), info.bytes, info.read_only)
         });
         let disks = contents.collect();
@@ -108,14 +103,8 @@ impl Disks {
         let (log, blocks) = (Log::default(), Arc::new(Mutex::new(Ahead::new(blocks))));
         let contents = disks.iter().zip(0..).map(|(info, disk)| {
             let image = images.get(disk as usize).map(|image| {
-                let log = Some((log.clone(), Seen::default()));
-                OfImage {
-                    disk,
-                    image: Arc::clone(image),
-                    embed: info.embedded,
-                    log,
-                    in_order: InOrder::default(),
-                }
+                let log = Some((log.clone(), BlockSet::default()));
+                OfImage::new(disk, Arc::clone(image), info.embedded, log)
             });
             let base = OfRecording { disk, blocks: Arc::clone(&blocks), image };
             Contents::new(Box::new(base), info.bytes, info.read_only)

@@ -3,12 +3,10 @@
 //! The contents that were summed up are remembered by their hashes. Sharing them with the overlay instead would have the next
 //! write to each block copy it.
 
+use super::block_set::BlockSet;
 use crate::pages::Pages;
 use rrvmm_replay::Digest;
 use std::collections::BTreeMap;
-
-/// Blocks in a word of the set of those whose hash is out of date.
-const WORD: usize = u64::BITS as usize;
 
 /// The sum over written blocks of a hash of number and contents.
 #[derive(Default)]
@@ -16,14 +14,14 @@ pub(super) struct Sums {
     sum: u128,
     /// What each block adds to it.
     hashes: BTreeMap<usize, u128>,
-    /// Blocks whose contents may be others by now, a bit each.
-    stale: BTreeMap<usize, u64>,
+    /// Blocks whose contents may be others by now.
+    stale: BlockSet,
 }
 
 impl Sums {
     /// Says that `block` was written.
     pub(super) fn note(&mut self, block: usize) {
-        *self.stale.entry(block / WORD).or_default() |= 1 << (block % WORD);
+        self.stale.add(block as u64);
     }
 
     /// Says that the overlay was `before` and is `after`.
@@ -52,12 +50,10 @@ impl Sums {
 
     /// The blocks that may have changed, and what each adds now: nothing if it is not in the overlay.
     fn changes(&self, overlay: &Pages) -> impl Iterator<Item = (usize, u128)> {
-        let stale = self.stale.iter();
-        let blocks = stale.flat_map(|(word, bits)| {
-            (0..WORD).filter(move |bit| bits >> bit & 1 != 0).map(move |bit| word * WORD + bit)
-        });
-        blocks.map(|block| {
-            let hash = |page: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(page, block as u64);
+        self.stale.iter().map(|number| {
+            let hash = |page: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(page, number);
+            // It was a page's number before it was noted.
+            let block = number as usize;
             (block, overlay.page(block).map_or(0, |page| hash(&page[..])))
         })
     }

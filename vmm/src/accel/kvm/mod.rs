@@ -12,6 +12,7 @@ mod error;
 mod hypervisor;
 mod kick;
 mod near;
+mod next;
 mod policy;
 mod registers;
 mod shell;
@@ -30,8 +31,8 @@ use crate::landmark::Least;
 use crate::pmu::Event;
 use clock::Clock;
 use hypervisor::{HostKvm, Hypervisor};
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use kick::Kick;
+use next::at_string;
 use policy::{Failure, Policy};
 use rrvmm_tcg::{
     Bus,
@@ -512,28 +513,4 @@ fn trap<B: Backend<Cpu>>(engine: &mut Engine<B>, bus: &mut dyn Bus) {
         cpu.core.pc = cpu.core.pc.wrapping_sub(1);
         engine.run(bus, engine.cpu.core.count + 1, false);
     }
-}
-
-/// The bytes of the next instruction and, where it is shorter, behind it.
-fn next_bytes(cpu: &Cpu) -> [u8; 15] {
-    let mut bytes = [0; 15];
-    for (n, byte) in bytes.iter_mut().enumerate() {
-        let phys = paging::peek(cpu, cpu.core.pc.wrapping_add(n as u64));
-        *byte = phys.and_then(|phys| cpu.core.phys.read(phys, 1)).unwrap_or(0) as u8;
-    }
-    bytes
-}
-
-/// Whether the next instruction, of 64-bit code, is a conditional branch.
-fn at_branch(cpu: &Cpu) -> bool {
-    let next = Decoder::new(64, &next_bytes(cpu), DecoderOptions::NONE).decode();
-    next.flow_control() == FlowControl::ConditionalBranch
-}
-
-/// Whether the next instruction is a repeated string instruction, which may have done a part of its work.
-fn at_string(cpu: &Cpu) -> bool {
-    let bytes = next_bytes(cpu);
-    let opcode = telltale::opcode_of(&bytes, 0);
-    let repeats = bytes[..opcode].iter().any(|&b| matches!(b, 0xf2 | 0xf3));
-    repeats && matches!(bytes[opcode], 0x6c..=0x6f | 0xa4..=0xa7 | 0xaa..=0xaf)
 }

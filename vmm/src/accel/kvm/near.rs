@@ -1,6 +1,6 @@
 //! Getting near to a place in user code by the counter: for replaying under KVM.
 
-use super::{KvmError, Round, UserMode, at_branch};
+use super::{KvmError, Round, UserMode, next::at_branch};
 use crate::landmark::Least;
 use crate::pmu::{Aim, Event, Landing, Left, PmuError, Vcpu, approach};
 use rrvmm_tcg::{

@@ -4,9 +4,10 @@
 //! One of the files that may use `unsafe`: guest memory is seen a second time.
 
 use super::{
-    KvmError, at_branch,
+    KvmError,
     chance::Chance,
     hypervisor::{Exit, Hypervisor, Slot},
+    next::at_branch,
     registers::{self, Fpu},
 };
 use crate::pmu::{Counter, Event, MIN_PERIOD, OverflowSignal, PmuError, Rearming};
