@@ -428,7 +428,7 @@ mod tests {
 
     impl Bench {
         fn new() -> Self {
-            Self { card: Ne2000::new(&NicConfig { nic: 0, mac: MAC }), outputs: Vec::new() }
+            Self { card: Ne2000::new(&NicConfig { nic: 0, mac: MAC, mtu: None }), outputs: Vec::new() }
         }
 
         /// As a driver sets it up: ring from page 0x46 to 0x50, transmit buffer at 0x40.

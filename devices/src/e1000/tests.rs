@@ -33,7 +33,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        let chip = E1000::new(&NicConfig { nic: 1, mac: MAC });
+        let chip = E1000::new(&NicConfig { nic: 1, mac: MAC, mtu: None });
         Self { chip, ram: Ram(vec![0; RAM]), outputs: Vec::new(), now: VirtualTime::ZERO }
     }
 

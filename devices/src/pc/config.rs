@@ -121,6 +121,10 @@ pub struct NicConfig {
     pub nic: u8,
     /// Its address.
     pub mac: [u8; 6],
+    /// The longest packet that its network carries, in bytes without Ethernet's header, if the driver is to be told. Only a
+    /// virtio card can.
+    #[serde(default)]
+    pub mtu: Option<u16>,
 }
 
 /// A port of a console device.

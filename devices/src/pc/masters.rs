@@ -53,7 +53,7 @@ mod tests {
 
     #[test]
     fn names_say_what_and_where() {
-        let nic = NicConfig { nic: 1, mac: [2; 6] };
+        let nic = NicConfig { nic: 1, mac: [2; 6], mtu: None };
         let rng = || VirtioConfig::Rng { seed: [0; 32] };
         let devices = vec![
             DeviceConfig::VirtioMmio(rng()),

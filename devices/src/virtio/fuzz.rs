@@ -72,7 +72,7 @@ fn devices() -> Vec<Kind> {
     vec![
         Kind::Block(Block::new(&disk)),
         Kind::Rng(Rng::new([3; 32])),
-        Kind::Net(Net::new(&NicConfig { nic: 0, mac: [2; 6] })),
+        Kind::Net(Net::new(&NicConfig { nic: 0, mac: [2; 6], mtu: Some(100) })),
         Kind::Console(Console::new(&[port(0), port(1)])),
         Kind::Input(InputDevice::new(InputKind::Keyboard)),
         Kind::Input(InputDevice::new(InputKind::Tablet)),

@@ -91,7 +91,7 @@ fn block() -> VirtioConfig {
 }
 
 fn nic() -> NicConfig {
-    NicConfig { nic: 0, mac: nics::MAC }
+    NicConfig { nic: 0, mac: nics::MAC, mtu: Some(1000) }
 }
 
 fn net() -> VirtioConfig {

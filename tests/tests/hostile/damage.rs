@@ -187,7 +187,7 @@ impl Host for Printed {
         Ok(Polled::Nothing)
     }
 
-    fn wait(&mut self, _limit: Duration) -> Result<(), rrvmm::host::HostError> {
+    fn wait(&mut self, _limit: Duration, _full: FullPorts) -> Result<(), rrvmm::host::HostError> {
         Ok(())
     }
 

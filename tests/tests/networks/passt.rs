@@ -30,6 +30,7 @@ fn a_recording_goes_on_when_passt_dies_and_replays() -> Result<()> {
     let mut session = machine.start(command)?;
     let console = &mut session.console;
     let port = serve_without_end()?;
+    console.ask("[ $(cat /sys/class/net/eth0/mtu) = 65520 ] && echo @long", "@long")?;
     for line in SETTING_UP.lines() {
         console.type_line(line)?;
     }

@@ -123,8 +123,9 @@ pub(super) struct MachineArgs {
     #[arg(long = "cdrom", value_name = "FILE", value_parser = cdrom)]
     pub cdroms: Vec<DiskArg>,
     /// Network card and its other end: user (the host's network, through passt), unix=PATH or tap=NAME, with
-    /// ,model=e1000 or ,model=ne2000 for another card than virtio; none for no card (may be repeated)
-    #[arg(long = "net", value_name = "NETWORK[,model=CARD]", value_parser = net)]
+    /// ,model=e1000 or ,model=ne2000 for another card than virtio, with ,mtu=BYTES for a virtio card to tell the guest; none
+    /// for no card (may be repeated)
+    #[arg(long = "net", value_name = "NETWORK[,model=CARD][,mtu=BYTES]", value_parser = net)]
     pub nets: Vec<Option<NetArg>>,
     /// Virtio devices beside disks and network cards
     #[arg(long, value_enum, value_name = "DEVICE[,DEVICE...]", value_delimiter = ',')]

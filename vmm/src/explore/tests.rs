@@ -31,7 +31,7 @@ impl Host for Listener {
     fn poll(&mut self, _full: FullPorts) -> Result<Polled<Input>, HostError> {
         Ok(Polled::Nothing)
     }
-    fn wait(&mut self, _limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, _limit: Duration, _full: FullPorts) -> Result<(), HostError> {
         Ok(())
     }
     fn may_offer(&self) -> bool {

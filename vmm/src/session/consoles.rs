@@ -31,6 +31,17 @@ impl LiveConsoles {
         Self { live, since: Stopwatch::start(), waiting: VecDeque::new() }
     }
 
+    /// Leaves outside what is for a port of `full`.
+    fn hold_back(&mut self, full: FullPorts) {
+        let consoles = (FIRST_PORT..).zip(full.consoles);
+        for (console, full) in (0..).zip(full.serial).chain(consoles) {
+            self.live.hold_back(console, full);
+        }
+        for card in self.live.cards() {
+            card.hold_back(full.nics.get(usize::from(card.number())).copied().unwrap_or(false));
+        }
+    }
+
     /// Ends the consoles, see [`Live::finish`].
     ///
     /// # Errors
@@ -48,13 +59,7 @@ impl Host for LiveConsoles {
     }
 
     fn poll(&mut self, full: FullPorts) -> Result<Polled<Input>, HostError> {
-        let consoles = (FIRST_PORT..).zip(full.consoles);
-        for (console, full) in (0..).zip(full.serial).chain(consoles) {
-            self.live.hold_back(console, full);
-        }
-        for card in self.live.cards() {
-            card.hold_back(full.nics.get(usize::from(card.number())).copied().unwrap_or(false));
-        }
+        self.hold_back(full);
         if self.waiting.is_empty() {
             self.waiting.extend(self.live.poll()?);
         }
@@ -73,7 +78,8 @@ impl Host for LiveConsoles {
         })
     }
 
-    fn wait(&mut self, limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, limit: Duration, full: FullPorts) -> Result<(), HostError> {
+        self.hold_back(full);
         if self.waiting.is_empty() {
             self.waiting.extend(self.live.wait(Some(limit))?);
         }
@@ -140,7 +146,7 @@ impl<P: FnMut(Position)> Host for ReplayConsoles<P> {
         })
     }
 
-    fn wait(&mut self, limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, limit: Duration, _full: FullPorts) -> Result<(), HostError> {
         std::thread::sleep(limit);
         Ok(())
     }
@@ -177,4 +183,38 @@ fn write(consoles: &mut Outputs, outputs: &[Output]) -> Result<(), HostError> {
         run.1.extend_from_slice(bytes);
     }
     consoles.write(run.0, &run.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Card, Deadline, NetSpec};
+    use crate::session::machine::MOST_NICS;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixListener;
+
+    /// A guest that sleeps until something comes has read what it had when the host was last looked at.
+    #[test]
+    fn what_was_held_back_ends_a_wait_once_there_is_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut live = Live::open(&[], &Signals::watch().unwrap(), Deadline::default()).unwrap();
+        live.attach(vec![Card::open(0, &NetSpec::Unix(path), None).unwrap()]);
+        let mut host = LiveConsoles::new(live);
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"\0\0\0\x03abc").unwrap();
+        let full = FullPorts { nics: [true; MOST_NICS], ..FullPorts::default() };
+        assert!(matches!(host.poll(full).unwrap(), Polled::Nothing));
+        host.wait(Duration::from_millis(50), full).unwrap();
+        assert!(matches!(host.poll(full).unwrap(), Polled::Nothing));
+        let long = Duration::from_secs(60);
+        let started = host.elapsed();
+        host.wait(long, FullPorts::default()).unwrap();
+        assert!(host.elapsed() - started < long);
+        let Polled::Input(Input::Frame { nic: 0, bytes }) = host.poll(FullPorts::default()).unwrap() else {
+            panic!("the frame");
+        };
+        assert_eq!(bytes, b"abc");
+    }
 }

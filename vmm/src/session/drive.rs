@@ -276,7 +276,8 @@ where
         let started = self.host.elapsed();
         let left = self.options.timeout.map_or(FLUSH_DISTANCE, |timeout| timeout.saturating_sub(started));
         let attended = if self.aides.attendant.is_some() { ATTENDANCE } else { FLUSH_DISTANCE };
-        self.host.wait(limit.min(attended).min(left))?;
+        // What was full when the host was looked at may have been read since.
+        self.host.wait(limit.min(attended).min(left), self.machine.full_ports())?;
         self.last_poll = None;
         Ok(self.host.elapsed().saturating_sub(started).as_nanos() as u64)
     }

@@ -40,11 +40,11 @@ pub trait Host {
     /// A host backend failed for good.
     fn poll(&mut self, full: FullPorts) -> Result<Polled<Self::Offer>, HostError>;
 
-    /// Waits until [`poll`](Host::poll) has something, or for `limit`. It may come back early.
+    /// Waits until [`poll`](Host::poll) with the same `full` has something, or for `limit`. It may come back early.
     ///
     /// # Errors
     /// A host backend failed for good.
-    fn wait(&mut self, limit: Duration) -> Result<(), HostError>;
+    fn wait(&mut self, limit: Duration, full: FullPorts) -> Result<(), HostError>;
 
     /// Whether an input can still come, now or ever. Without one, a guest that is halted for good is at its end.
     fn may_offer(&self) -> bool;
@@ -88,7 +88,7 @@ impl<O> Host for Nobody<O> {
         Ok(Polled::Nothing)
     }
 
-    fn wait(&mut self, _limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, _limit: Duration, _full: FullPorts) -> Result<(), HostError> {
         Ok(())
     }
 

@@ -124,6 +124,8 @@ impl Queue {
         let _over = Over(self);
         // Behind the machine, and behind what its network talks to. Without it things are slower, not wrong.
         let _ = rustix::process::nice(NICE);
+        // For top and perf.
+        let _ = rustix::thread::set_name(c"recording");
         loop {
             let mut state = self.wait_while(|state| state.records.is_empty() && !state.is_closed);
             let (records, weight) = (std::mem::take(&mut state.records), state.weight);

@@ -10,16 +10,21 @@ use crate::output::Output;
 use crate::pc::NicConfig;
 use serde::{Deserialize, Serialize};
 use virtio_bindings::virtio_ids::VIRTIO_ID_NET;
-use virtio_bindings::virtio_net::{VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_STATUS};
+use virtio_bindings::virtio_net::{
+    VIRTIO_NET_F_MAC, VIRTIO_NET_F_MRG_RXBUF, VIRTIO_NET_F_MTU, VIRTIO_NET_F_STATUS,
+};
 
 const RECEIVE: usize = 0;
 const TRANSMIT: usize = 1;
+const QUEUE_PAIRS: u16 = 1;
 const QUEUE_SIZE: u16 = 256;
 /// Bytes of the header before each frame, with the number of merged buffers last.
 const HEADER: usize = 12;
 const NUM_BUFFERS: usize = 10;
 /// Longest frame: what 65535 bytes of IP need, with a VLAN tag.
 const LONGEST_FRAME: u64 = 65535 + 18;
+/// What a frame has beside its packet: addresses, type, a VLAN tag.
+const AROUND_PACKET: usize = 18;
 /// The link is up.
 const STATUS_LINK_UP: u16 = 1;
 
@@ -57,7 +62,13 @@ impl Net {
 
     fn receive_waiting(&mut self, io: &mut Io<'_>) -> Result<(), Fault> {
         let merge = io.features >> VIRTIO_NET_F_MRG_RXBUF & 1 != 0;
+        let mtu = self.config.mtu.filter(|_| io.features >> VIRTIO_NET_F_MTU & 1 != 0);
         while let Some(frame) = self.waiting.first() {
+            // Who was told of an MTU is to be spared longer packets (5.1.4.1).
+            if mtu.is_some_and(|mtu| frame.len() > usize::from(mtu) + AROUND_PACKET) {
+                self.waiting.drop_first();
+                continue;
+            }
             let mut bytes = vec![0; HEADER];
             bytes.extend(frame);
             if !deliver(&mut bytes, merge, io)? {
@@ -115,12 +126,17 @@ impl Device for Net {
     }
 
     fn features(&self) -> u64 {
-        1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS | 1 << VIRTIO_NET_F_MRG_RXBUF
+        let mtu = u64::from(self.config.mtu.is_some()) << VIRTIO_NET_F_MTU;
+        1 << VIRTIO_NET_F_MAC | 1 << VIRTIO_NET_F_STATUS | 1 << VIRTIO_NET_F_MRG_RXBUF | mtu
     }
 
     fn config(&self) -> Vec<u8> {
         let mut config = self.config.mac.to_vec();
         config.extend(STATUS_LINK_UP.to_le_bytes());
+        if let Some(mtu) = self.config.mtu {
+            config.extend(QUEUE_PAIRS.to_le_bytes());
+            config.extend(mtu.to_le_bytes());
+        }
         config
     }
 

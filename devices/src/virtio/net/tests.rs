@@ -6,7 +6,11 @@ use crate::virtio::tests::Bench;
 const MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 
 fn bench(features: u64) -> Bench {
-    let config = NicConfig { nic: 2, mac: MAC };
+    bench_with(None, features)
+}
+
+fn bench_with(mtu: Option<u16>, features: u64) -> Bench {
+    let config = NicConfig { nic: 2, mac: MAC, mtu };
     Bench::driven(Kind::Net(Net::new(&config)), features)
 }
 
@@ -71,6 +75,21 @@ fn a_frame_that_does_not_fit_is_lost() {
     bench.offer(0, 0, &[], &[(0x1_0000, 20)]);
     arrive(&mut bench, &[2; 8]);
     assert_eq!(bench.used(0), [(0, 20)]);
+}
+
+#[test]
+fn who_was_told_of_an_mtu_gets_no_longer_packets() {
+    let mtu = 1 << VIRTIO_NET_F_MTU;
+    assert_eq!(Net::new(&NicConfig { nic: 2, mac: MAC, mtu: None }).features() & mtu, 0);
+    for (features, lost) in [(mtu, true), (0, false)] {
+        let mut bench = bench_with(Some(100), features);
+        assert_eq!(bench.config(10, Width::B2), 100);
+        bench.offer(0, 3, &[], &[(0x1_0000, 200)]);
+        arrive(&mut bench, &[1; 119]);
+        assert_eq!(bench.used(0).is_empty(), lost);
+        arrive(&mut bench, &[2; 118]);
+        assert_eq!(bench.used(0), if lost { vec![(3, 130)] } else { vec![] });
+    }
 }
 
 #[test]

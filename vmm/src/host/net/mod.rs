@@ -48,14 +48,14 @@ pub struct Card {
 }
 
 impl Card {
-    /// Opens the network for card `number`.
+    /// Opens the network for card `number`, whose packets are of at most `mtu` bytes, if it knows.
     ///
     /// # Errors
     /// [`HostError`] says what is missing.
-    pub fn open(number: u8, spec: &NetSpec) -> Result<Self, HostError> {
+    pub fn open(number: u8, spec: &NetSpec, mtu: Option<u16>) -> Result<Self, HostError> {
         let wire = match spec {
             NetSpec::User => {
-                let (passt, stream) = Passt::start()?;
+                let (passt, stream) = Passt::start(mtu)?;
                 Wire::Stream {
                     stream: Stream::new(stream)?,
                     passt: Some((passt, Acknowledgements::default())),

@@ -24,8 +24,8 @@ pub struct Passt {
 }
 
 impl Passt {
-    /// Starts passt and connects to it.
-    pub fn start() -> Result<(Self, UnixStream), HostError> {
+    /// Starts passt, for a guest whose packets are of at most `mtu` bytes, and connects to it.
+    pub fn start(mtu: Option<u16>) -> Result<(Self, UnixStream), HostError> {
         let directory =
             tempfile::Builder::new().prefix("rrvmm-net-").tempdir().map_err(HostError::Network)?;
         give_to_passt(directory.path()).map_err(HostError::Network)?;
@@ -33,6 +33,7 @@ impl Passt {
         let child = Command::new("passt")
             .args(["--foreground", "--one-off", "--quiet", "--socket"])
             .arg(&socket)
+            .args(mtu.map(|mtu| format!("--mtu={mtu}")))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

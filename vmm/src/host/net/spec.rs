@@ -15,6 +15,18 @@ pub enum NetSpec {
     Tap(String),
 }
 
+impl NetSpec {
+    /// The longest packet that it carries, in bytes, if that is known. passt's is the most that fits into 16 bits in words of
+    /// four bytes with Ethernet's header, its default.
+    #[must_use]
+    pub fn mtu(&self) -> Option<u16> {
+        match self {
+            Self::User => Some(65520),
+            Self::Unix(_) | Self::Tap(_) => None,
+        }
+    }
+}
+
 /// Text that names no network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a network; write user, unix=PATH or tap=NAME")]

@@ -275,7 +275,7 @@ impl Host for Script {
         }
     }
 
-    fn wait(&mut self, limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, limit: Duration, _full: FullPorts) -> Result<(), HostError> {
         let now = self.clock.get();
         let next = self.keys.front().map_or(now + limit, |(at, _)| (*at).max(now));
         self.clock.set(next.min(now + limit));
@@ -311,7 +311,7 @@ impl Host for Played {
         Ok(Polled::Nothing)
     }
 
-    fn wait(&mut self, _limit: Duration) -> Result<(), HostError> {
+    fn wait(&mut self, _limit: Duration, _full: FullPorts) -> Result<(), HostError> {
         Ok(())
     }
 
