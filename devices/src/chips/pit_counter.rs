@@ -195,15 +195,18 @@ impl Counter {
         let once = |after: u64| Some(self.loaded_at.saturating_add(after)).filter(|at| *at > tick);
         match self.mode {
             0 | 1 => once(count),
-            2 | 3 if !self.gate || count == 1 => None,
+            2 | 3 if !self.gate => None,
             2 | 3 => {
                 let period = |loaded_at: u64, count: u64| {
                     let periods = tick.saturating_sub(loaded_at) / count + 1;
-                    loaded_at.saturating_add(periods.saturating_mul(count))
+                    // With a count of one OUT stays high.
+                    (count > 1).then(|| loaded_at.saturating_add(periods.saturating_mul(count)))
                 };
-                match self.successor {
-                    Some(next) if tick >= next.at => Some(period(next.at, u64::from(next.count.max(1)))),
-                    _ => Some(period(self.loaded_at, count)),
+                let later = self.successor.map(|next| (next.at, u64::from(next.count.max(1))));
+                match later {
+                    Some((at, next)) if tick >= at => period(at, next),
+                    Some((at, next)) => period(self.loaded_at, count).or_else(|| period(at, next)),
+                    None => period(self.loaded_at, count),
                 }
             }
             _ => once(count + 1),
@@ -318,6 +321,21 @@ mod tests {
                 assert_eq!(rises(&counter, 40), seen, "mode {mode} count {count}");
             }
         }
+    }
+
+    /// Whoever does not look in between hears of the same rises.
+    #[test]
+    fn a_count_of_one_never_rises_and_the_next_does() {
+        let mut counter = programmed(2, 1, true);
+        assert_eq!((counter.next_rise(100), wave(&counter, 4)), (None, "----".to_owned()));
+        counter.write(103, 4);
+        counter.write(103, 0);
+        assert_eq!(counter.next_rise(103), Some(108));
+        counter.advance(104);
+        assert_eq!(counter.next_rise(104), Some(108));
+        counter.write(105, 1);
+        counter.write(105, 0);
+        assert_eq!((counter.next_rise(105), counter.next_rise(108)), (Some(108), None));
     }
 
     #[test]
