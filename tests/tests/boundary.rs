@@ -50,6 +50,7 @@ const UNSAFE: &[&str] = &[
     "vmm/src/accel/kvm/kick.rs",
     "vmm/src/accel/kvm/simulated.rs",
     "vmm/src/host/net/tap.rs",
+    "vmm/src/pages/slab.rs",
     "vmm/src/pmu/perf.rs",
     "vmm/src/pmu/rig.rs",
 ];

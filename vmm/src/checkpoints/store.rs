@@ -181,7 +181,7 @@ impl Store {
             let bytes = unpack(unseal(blocks.get(number)?.ok_or_else(missing)?.value())?)?;
             for (page, slot) in of {
                 let bytes = bytes.get(slot).ok_or_else(|| Fault::damaged("a block is short"))?;
-                pages.put(page, Some(Page::new(*bytes)));
+                pages.put(page, Some(Page::new(bytes)));
             }
         }
         if record.disks > TABLES {

@@ -101,7 +101,6 @@ impl Contents {
             let (block, within) = place(at);
             let n = rest.len().min(BLOCK_SIZE - within);
             let (new, behind) = rest.split_at(n);
-            self.sums.note(block);
             if let Ok(whole) = new.try_into() {
                 self.overlay.write(block, whole);
             } else if let Some(page) = self.overlay.page_mut(block) {
@@ -111,6 +110,7 @@ impl Contents {
                 page[within..within + n].copy_from_slice(new);
                 self.overlay.write(block, &page);
             }
+            self.sums.note(block, &self.overlay);
             at += n as u64;
             rest = behind;
         }

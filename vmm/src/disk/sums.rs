@@ -16,17 +16,23 @@ pub(super) struct Sums {
     hashes: BTreeMap<usize, u128>,
     /// Blocks whose contents may be others by now.
     stale: BlockSet,
+    /// Somebody asks for digests from time to time: a block is hashed when it is written, while the processor has it at hand.
+    is_asked: bool,
 }
 
 impl Sums {
-    /// Says that `block` was written.
-    pub(super) fn note(&mut self, block: usize) {
-        self.stale.add(block as u64);
+    /// Says that `block` was written, and that `overlay` has what.
+    pub(super) fn note(&mut self, block: usize, overlay: &Pages) {
+        if self.is_asked {
+            self.take(block, hash(overlay, block));
+        } else {
+            self.stale.add(block as u64);
+        }
     }
 
     /// Says that the overlay was `before` and is `after`.
     pub(super) fn note_change(&mut self, before: &Pages, after: &Pages) {
-        before.differing(after).for_each(|block| self.note(block));
+        before.differing(after).for_each(|block| _ = self.stale.add(block as u64));
     }
 
     /// The digest of `overlay`.
@@ -38,28 +44,34 @@ impl Sums {
     /// Makes later digests quick, which look only at what is written from now on.
     pub(super) fn settle(&mut self, overlay: &Pages) {
         let changes: Vec<_> = self.changes(overlay).collect();
-        for (block, hash) in changes {
-            self.sum = self.replace(self.sum, block, hash);
-            match hash {
-                0 => self.hashes.remove(&block),
-                _ => self.hashes.insert(block, hash),
-            };
-        }
+        changes.into_iter().for_each(|(block, hash)| self.take(block, hash));
         self.stale.clear();
+        self.is_asked = true;
+    }
+
+    /// Takes what `block` adds now.
+    fn take(&mut self, block: usize, hash: u128) {
+        self.sum = self.replace(self.sum, block, hash);
+        match hash {
+            0 => self.hashes.remove(&block),
+            _ => self.hashes.insert(block, hash),
+        };
     }
 
     /// The blocks that may have changed, and what each adds now: nothing if it is not in the overlay.
     fn changes(&self, overlay: &Pages) -> impl Iterator<Item = (usize, u128)> {
-        self.stale.iter().map(|number| {
-            let hash = |page: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(page, number);
-            // It was a page's number before it was noted.
-            let block = number as usize;
-            (block, overlay.page(block).map_or(0, |page| hash(&page[..])))
-        })
+        // They were numbers of pages before they were noted.
+        self.stale.iter().map(|number| number as usize).map(|block| (block, hash(overlay, block)))
     }
 
     fn replace(&self, sum: u128, block: usize, hash: u128) -> u128 {
         let before = self.hashes.get(&block).copied().unwrap_or(0);
         sum.wrapping_sub(before).wrapping_add(hash)
     }
+}
+
+/// What `block` adds: nothing if it is not in the overlay.
+fn hash(overlay: &Pages, block: usize) -> u128 {
+    let of = |page: &[u8]| xxhash_rust::xxh3::xxh3_128_with_seed(page, block as u64);
+    overlay.page(block).map_or(0, |page| of(&page[..]))
 }

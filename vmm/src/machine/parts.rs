@@ -2,7 +2,7 @@
 
 use super::{CoreState, MachineError, PcMachine, Snapshot};
 use crate::memory::PAGE_SIZE;
-use crate::pages::Pages;
+use crate::pages::{Page, Pages};
 use rrvmm_replay::{Steppable as _, codec};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -87,7 +87,7 @@ impl Snapshot {
         let put = |pages: &mut Pages, from: Vec<NumberedPage>, end| {
             from.iter().try_for_each(|page| -> Result<(), MachineError> {
                 let (number, bytes) = page.get(end).ok_or_else(|| misfit("a page"))?;
-                pages.put(number, bytes.map(|&bytes| Arc::new(bytes)));
+                pages.put(number, bytes.map(Page::new));
                 Ok(())
             })
         };
@@ -130,7 +130,7 @@ impl PcMachine {
                 let overlay = overlays.get_mut(disk as usize).ok_or_else(|| misfit("a disk"))?;
                 for block in &blocks {
                     let (number, bytes) = block.get(usize::MAX).ok_or_else(|| misfit("a block"))?;
-                    overlay.put(number, bytes.map(|&bytes| Arc::new(bytes)));
+                    overlay.put(number, bytes.map(Page::new));
                 }
                 self.disks.restore(&overlays);
             }

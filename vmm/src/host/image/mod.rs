@@ -223,13 +223,12 @@ fn guarded<T>(read: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pages::Pages;
+    use crate::pages::{Page, Pages};
     use imago::{
         FormatCreateBuilder as _, FormatDriverBuilder as _, PermissiveImplicitOpenGate, Storage as _,
     };
     use std::fs;
     use std::os::fd::AsFd as _;
-    use std::sync::Arc;
 
     const SIZE: usize = 1 << 20;
 
@@ -320,7 +319,7 @@ mod tests {
         drop(writer);
         let (one, two) = (Image::open(&path, None).unwrap(), Image::open(&path, None).unwrap());
         let mut written = Pages::default();
-        written.put(3, Some(Arc::new([9; 4096])));
+        written.put(3, Some(Page::new(&[9; 4096])));
         assert!(matches!(one.commit(&written, &mut |_, _| ()), Err(ImageError::Locked { .. })));
         drop(two);
     }
@@ -330,8 +329,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = raw(directory.path(), &contents()[..SIZE - 512]);
         let mut written = Pages::default();
-        written.put(3, Some(Arc::new([9; 4096])));
-        written.put(255, Some(Arc::new([8; 4096])));
+        written.put(3, Some(Page::new(&[9; 4096])));
+        written.put(255, Some(Page::new(&[8; 4096])));
         let image = Image::open(&path, None).unwrap();
         let mut steps = Vec::new();
         image.commit(&written, &mut |done, total| steps.push((done, total))).unwrap();

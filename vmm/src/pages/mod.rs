@@ -1,18 +1,21 @@
 //! A table of pages as a value that is cheap to copy and to compare: copies share what did not change. RAM and what a guest
 //! has written to its disks are kept in such tables.
 
+mod page;
+mod slab;
+
 use crate::memory::PAGE_SIZE;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+pub use page::Page;
 
 /// Pages in a chunk.
 pub const PAGES_IN_CHUNK: usize = 256;
 use PAGES_IN_CHUNK as CHUNK;
 const ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
 
-/// The bytes of a page, which more than one table may have.
-pub type Page = Arc<[u8; PAGE_SIZE]>;
 type Chunk = [Option<Page>; CHUNK];
 
 /// Pages by number. What a page that is not there stands for is its owner's business: in RAM it is zero, on a disk it has
@@ -41,10 +44,9 @@ impl Pages {
     /// Takes a copy of `bytes` as those of `page`.
     pub fn write(&mut self, page: usize, bytes: &[u8; PAGE_SIZE]) {
         let place = &mut Arc::make_mut(self.chunk_mut(page / CHUNK))[page % CHUNK];
-        match place.as_mut().and_then(Arc::get_mut) {
+        match place.as_mut().and_then(Page::own_mut) {
             Some(own) => own.copy_from_slice(bytes),
-            // By way of a slice: an array would be put on the stack first.
-            None => *place = Arc::<[u8]>::from(&bytes[..]).try_into().ok(),
+            None => *place = Some(Page::new(bytes)),
         }
     }
 
@@ -52,7 +54,7 @@ impl Pages {
     pub fn page_mut(&mut self, page: usize) -> Option<&mut [u8; PAGE_SIZE]> {
         let chunk = self.0.get_mut(&(page / CHUNK))?;
         chunk[page % CHUNK].as_ref()?;
-        Arc::make_mut(chunk)[page % CHUNK].as_mut().map(Arc::make_mut)
+        Arc::make_mut(chunk)[page % CHUNK].as_mut().map(Page::to_mut)
     }
 
     /// Takes chunk `n` as `other` has it.
@@ -68,7 +70,7 @@ impl Pages {
             return;
         }
         let is_zero = *bytes == ZEROS;
-        self.put(page, (!is_zero).then(|| Arc::new(*bytes)));
+        self.put(page, (!is_zero).then(|| Page::new(bytes)));
     }
 
     /// Takes the chunks of `other`, which shares them, under numbers that are `by` larger.
@@ -90,9 +92,9 @@ impl Pages {
         chunks.dedup();
         chunks.into_iter().flat_map(move |n| {
             let (a, b) = (self.0.get(&n), other.0.get(&n));
-            let pages = if same(a, b) { 0..0 } else { 0..CHUNK };
+            let pages = if same(a, b, Arc::ptr_eq) { 0..0 } else { 0..CHUNK };
             let page = |chunk: Option<&'a Arc<Chunk>>, i: usize| chunk.and_then(|c| c[i].as_ref());
-            pages.filter(move |&i| !same(page(a, i), page(b, i))).map(move |i| n * CHUNK + i)
+            pages.filter(move |&i| !same(page(a, i), page(b, i), Page::is)).map(move |i| n * CHUNK + i)
         })
     }
 
@@ -110,11 +112,14 @@ impl Pages {
         let mut bytes = self.0.len() * size_of::<(usize, Arc<Chunk>)>();
         for (n, chunk) in &self.0 {
             let other = beside.and_then(|pages| pages.0.get(n));
-            if same(Some(chunk), other) {
+            if same(Some(chunk), other, Arc::ptr_eq) {
                 continue;
             }
             let page = |i: usize| other.and_then(|other| other[i].as_ref());
-            let own = chunk.iter().enumerate().filter(|(i, p)| p.is_some() && !same(p.as_ref(), page(*i)));
+            let own = chunk
+                .iter()
+                .enumerate()
+                .filter(|(i, p)| p.is_some() && !same(p.as_ref(), page(*i), Page::is));
             bytes += size_of::<Chunk>() + own.count() * PAGE_SIZE;
         }
         bytes
@@ -125,10 +130,10 @@ impl Pages {
     }
 }
 
-/// Whether both are the very same value, or none.
-fn same<T>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
+/// Whether both are the very same value, of which `is` tells, or none.
+fn same<T>(a: Option<&T>, b: Option<&T>, is: fn(&T, &T) -> bool) -> bool {
     match (a, b) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (Some(a), Some(b)) => is(a, b),
         (None, None) => true,
         _ => false,
     }
@@ -175,7 +180,7 @@ mod tests {
     #[test]
     fn a_changed_page_is_its_tables_own() {
         let mut a = Pages::default();
-        a.put(5, Some(Arc::new([1; PAGE_SIZE])));
+        a.put(5, Some(Page::new(&[1; PAGE_SIZE])));
         let before = a.clone();
         assert_eq!(a.page_mut(6), None);
         a.page_mut(5).unwrap()[0] = 9;
