@@ -238,7 +238,7 @@ fn devices() -> Vec<DeviceConfig> {
     [
         VirtioConfig::Rng { seed: [1; 32] },
         VirtioConfig::Block(disk),
-        VirtioConfig::Net(NicConfig { nic: 0, mac: [2, 0, 0, 0, 0, 1], mtu: None }),
+        VirtioConfig::Net(NicConfig { nic: 0, mac: [2, 0, 0, 0, 0, 1], mtu: Some(1500) }),
         VirtioConfig::Console(vec![port(0), port(1)]),
         VirtioConfig::Input(InputKind::Keyboard),
         VirtioConfig::Input(InputKind::Tablet),

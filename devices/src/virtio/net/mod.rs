@@ -21,10 +21,10 @@ const QUEUE_SIZE: u16 = 256;
 /// Bytes of the header before each frame, with the number of merged buffers last.
 const HEADER: usize = 12;
 const NUM_BUFFERS: usize = 10;
-/// Longest frame: what 65535 bytes of IP need, with a VLAN tag.
-const LONGEST_FRAME: u64 = 65535 + 18;
-/// What a frame has beside its packet: addresses, type, a VLAN tag.
+/// Bytes that a frame has beside its packet: addresses, type, a VLAN tag.
 const AROUND_PACKET: usize = 18;
+/// Longest frame: what the longest packet of IP needs.
+const LONGEST_FRAME: u64 = 65535 + AROUND_PACKET as u64;
 /// The link is up.
 const STATUS_LINK_UP: u16 = 1;
 
