@@ -27,7 +27,7 @@ pub use error::JournalError;
 pub use manifest::{AttachmentInfo, Manifest};
 pub use reader::JournalReader;
 pub use scan::{Cut, CutReason, Summary};
-pub use scribe::{EachRun, Fetch, Reads, Record, Scribe};
+pub use scribe::{EachRun, Encode, Fetch, Reads, Scribe, write_message};
 pub use writer::JournalWriter;
 
 /// The version this program writes, and the newest it reads.

@@ -3,42 +3,8 @@
 use std::io::Write;
 
 use super::{BlockRun, JournalError, JournalWriter};
+use crate::codec::{self, CodecError};
 use crate::time::Stamp;
-
-/// Something that a recording keeps.
-pub enum Record {
-    /// An event, as [`codec`](crate::codec) encodes it.
-    Event {
-        /// Its channel.
-        source: &'static str,
-        /// When it happened.
-        at: Stamp,
-        /// What happened.
-        payload: Vec<u8>,
-    },
-    /// What disks had where the machine has read them.
-    Reads {
-        /// When, or later, but before the next event.
-        at: Stamp,
-        /// What they had.
-        reads: Reads,
-    },
-    /// What has been taken down so far is to survive an accident.
-    Flush,
-}
-
-impl Record {
-    /// Bytes of it in the journal, roughly.
-    #[must_use]
-    pub fn weight(&self) -> usize {
-        match self {
-            Record::Event { payload, .. } => payload.len(),
-            Record::Reads { reads: Reads::Run(_, run), .. } => run.weight(),
-            Record::Reads { reads: Reads::Later { bytes, .. }, .. } => *bytes,
-            Record::Flush => 0,
-        }
-    }
-}
 
 /// Runs of blocks, now or when they are written.
 pub enum Reads {
@@ -70,33 +36,75 @@ impl Reads {
             Reads::Later { runs, .. } => *runs,
         }
     }
+
+    /// Bytes in them, roughly.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Reads::Run(_, run) => run.weight(),
+            Reads::Later { bytes, .. } => *bytes,
+        }
+    }
 }
 
-/// Takes records down, in order.
+/// Appends an event to a message, as [`codec`](crate::codec) encodes it.
+pub trait Encode: FnOnce(&mut Vec<u8>) -> Result<(), CodecError> {}
+
+impl<F: FnOnce(&mut Vec<u8>) -> Result<(), CodecError>> Encode for F {}
+
+/// Takes down what happens, in order, at once or soon. Who is told of an error may be told of an earlier one.
 pub trait Scribe {
-    /// Takes down `record`, at once or soon.
+    /// Takes down an event of channel `source`.
     ///
     /// # Errors
-    /// This record, or one before it, cannot be kept.
-    fn take(&mut self, record: Record) -> Result<(), JournalError>;
+    /// Something cannot be kept.
+    fn event(&mut self, source: &'static str, at: Stamp, event: impl Encode) -> Result<(), JournalError>;
+
+    /// Takes down what disks had where the machine has read them, at `at` or before, but after the last event.
+    ///
+    /// # Errors
+    /// Something cannot be kept.
+    fn reads(&mut self, at: Stamp, reads: Reads) -> Result<(), JournalError>;
+
+    /// What has been taken down so far is to survive an accident.
+    ///
+    /// # Errors
+    /// Something cannot be kept.
+    fn flush(&mut self) -> Result<(), JournalError>;
 
     /// Waits until all that was taken down is written.
     ///
     /// # Errors
-    /// Something of it cannot be kept.
+    /// Something cannot be kept.
     fn sync(&mut self) -> Result<(), JournalError>;
 }
 
+/// The bytes of a message: the position, then the event.
+///
+/// # Errors
+/// The event cannot be encoded.
+pub fn write_message(at: Stamp, event: impl Encode, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    codec::write_to(&at.position, out)?;
+    event(out)
+}
+
 impl<W: Write> Scribe for JournalWriter<W> {
-    fn take(&mut self, record: Record) -> Result<(), JournalError> {
-        match record {
-            Record::Event { source, at, payload } => self.event(source, at, &payload),
-            Record::Reads { at, reads: Reads::Run(disk, run) } => self.blocks(at, disk, &run),
-            Record::Reads { at, reads: Reads::Later { fetch, .. } } => {
-                fetch(&mut |disk, run| self.blocks(at, disk, run))
-            }
-            Record::Flush => self.flush(),
+    fn event(&mut self, source: &'static str, at: Stamp, event: impl Encode) -> Result<(), JournalError> {
+        self.with_message(|journal, bytes| {
+            write_message(at, event, bytes)?;
+            journal.message(source, at, bytes)
+        })
+    }
+
+    fn reads(&mut self, at: Stamp, reads: Reads) -> Result<(), JournalError> {
+        match reads {
+            Reads::Run(disk, run) => self.blocks(at, disk, &run),
+            Reads::Later { fetch, .. } => fetch(&mut |disk, run| self.blocks(at, disk, run)),
         }
+    }
+
+    fn flush(&mut self) -> Result<(), JournalError> {
+        JournalWriter::flush(self)
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {

@@ -9,7 +9,7 @@ use crate::digest::MachineDigest;
 use crate::end::EndReason;
 use crate::journal::{
     Body, CHANNEL_DIGEST, CHANNEL_END, CHANNEL_LANDMARK, CHANNEL_STATE, EndPayload, Entry, JournalError,
-    JournalWriter, Reads, Record, Scribe,
+    JournalWriter, Reads, Scribe,
 };
 use crate::time::{Position, Stamp};
 
@@ -107,12 +107,15 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
         let (journal, events) = (&mut self.journal, &mut self.events);
         disks.drain(&mut |reads| {
             *events += reads.runs();
-            journal.take(Record::Reads { at: now, reads })
+            journal.reads(now, reads)
         })
     }
 
-    fn take_state(&mut self, at: Stamp, part: Vec<u8>) -> Result<(), JournalError> {
-        self.journal.take(Record::Event { source: CHANNEL_STATE, at, payload: part })
+    fn take_state(&mut self, at: Stamp, part: &[u8]) -> Result<(), JournalError> {
+        self.journal.event(CHANNEL_STATE, at, |out: &mut Vec<u8>| {
+            out.extend_from_slice(part);
+            Ok(())
+        })
     }
 
     fn write<P: Serialize>(
@@ -121,7 +124,7 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
         at: Stamp,
         payload: &P,
     ) -> Result<(), JournalError> {
-        self.journal.take(Record::Event { source, at, payload: codec::to_bytes(payload)? })
+        self.journal.event(source, at, |out: &mut Vec<u8>| codec::write_to(payload, out))
     }
 
     /// Takes over an event of another recording of this run, which went before where this one goes on. An end is none.
@@ -137,7 +140,7 @@ impl<I: Input, J: Scribe> Recorder<I, J> {
             }
             Body::Digest(digest) => self.write(CHANNEL_DIGEST, event.stamp, digest)?,
             Body::Landmark(place) => self.write(CHANNEL_LANDMARK, event.stamp, place)?,
-            Body::State(part) => self.take_state(event.stamp, part.clone())?,
+            Body::State(part) => self.take_state(event.stamp, part)?,
             Body::End { .. } => return Ok(()),
         }
         self.last = event.stamp;
@@ -190,7 +193,7 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
     }
 
     fn state(&mut self, now: Stamp, part: Vec<u8>) -> Result<(), SeamError> {
-        self.take_state(now, part)?;
+        self.take_state(now, &part)?;
         self.events += 1;
         Ok(())
     }
@@ -210,7 +213,7 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
         self.events += 1;
         self.next_digest = self.schedule.after(now.position);
         if std::mem::take(&mut self.flush_after_digest) {
-            self.journal.take(Record::Flush)?;
+            self.journal.flush()?;
         }
         Ok(())
     }
@@ -241,7 +244,7 @@ impl<I: Input, J: Scribe> Seam for Recorder<I, J> {
             self.next_digest = now.position;
             self.flush_after_digest = true;
         } else {
-            self.journal.take(Record::Flush)?;
+            self.journal.flush()?;
         }
         Ok(())
     }

@@ -12,8 +12,8 @@ use rrvmm::checkpoints::{Checkpoints, directory_of, discard};
 use rrvmm::explore::Explorer;
 use rrvmm::host::vnc::VncServer;
 use rrvmm::host::{
-    ConsoleSpec, Deadline, HostError, InputSender, Live, Pace, PaceChoice, Signals, Stopwatch, inputs,
-    wall_clock,
+    Appended, ConsoleSpec, Deadline, HostError, InputSender, Live, Pace, PaceChoice, Signals, Stopwatch,
+    inputs, wall_clock,
 };
 use rrvmm::loader;
 use rrvmm::machine::{BuildError, Onlooker, PcMachine};
@@ -23,7 +23,6 @@ use rrvmm::tell;
 use rrvmm_devices::{PcConfig, pc::DisplayConfig};
 use rrvmm_replay::{JournalReader, Position, Steppable as _, timeline::Shelf};
 use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -296,7 +295,7 @@ impl LiveSession {
             &mut self.machine,
             &self.setup,
             engine,
-            BufWriter::new(file),
+            Appended::new(file),
             self.start,
             &mut self.host,
             &self.options,
@@ -307,8 +306,8 @@ impl LiveSession {
         let trouble = checkpoints.and_then(Checkpoints::finish);
         let (outcome, out) =
             recorded.with_context(|| format!("the recording {path} stops here; {}", saved(&output)))?;
-        let file = out.into_inner().map_err(std::io::IntoInnerError::into_error);
-        file.and_then(|file| file.sync_all())
+        out.finish()
+            .and_then(|file| file.sync_all())
             .with_context(|| format!("cannot finish the recording {path}; {}", saved(&output)))?;
         finished?;
         tell_clients(self.monitor.as_ref(), &outcome);

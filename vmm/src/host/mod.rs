@@ -7,6 +7,7 @@
 //! signal or the deadline ends the wait. A pty or socket may have no reader at all, so there the machine never waits;
 //! what exceeds a backlog is dropped, oldest first, counted and reported. (A replay prints it again.)
 
+mod appended;
 mod clock;
 mod error;
 mod escape;
@@ -25,6 +26,7 @@ mod terminal;
 mod unix;
 pub mod vnc;
 
+pub use appended::Appended;
 pub use clock::{
     Deadline, Pace, PaceChoice, Stopwatch, nanoseconds, thread_time, wall_clock, wall_clock_precise,
 };

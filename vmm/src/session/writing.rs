@@ -1,11 +1,12 @@
 //! The thread that writes a recording: the machine does not wait for compression and files.
 
+use std::collections::VecDeque;
 use std::io::Write;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rrvmm_replay::journal::{Record, Scribe};
-use rrvmm_replay::{JournalError, JournalWriter};
+use rrvmm_replay::journal::{Encode, Reads, Scribe, write_message};
+use rrvmm_replay::{JournalError, JournalWriter, Stamp};
 
 /// Weight that is handed over at once.
 const BATCH: usize = 256 << 10;
@@ -14,11 +15,11 @@ const BATCH: usize = 256 << 10;
 /// before it is written.
 const MOST: usize = 256 << 20;
 
+/// Batches whose memory is kept for later ones.
+const SPARE: usize = 16;
+
 /// By how much the thread is nicer than the machine's.
 const NICE: i32 = 10;
-
-/// What one record weighs beside its contents.
-const RECORD: usize = size_of::<Record>();
 
 /// Does `work`, with someone who writes down for it on another thread. Gives the writer back once everything is written.
 ///
@@ -34,32 +35,91 @@ where
     let queue = Queue::default();
     thread::scope(|scope| {
         let writing = scope.spawn(|| queue.write(journal));
-        let done = work(Desk { queue: &queue, batch: Vec::new(), weight: 0 });
+        let done = work(Desk { queue: &queue, batch: Batch::default() });
         let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let failed = queue.state().failed.take();
         (done, failed.map_or(written, Err))
     })
 }
 
-/// Where the machine's side leaves what is to be written.
-pub(super) struct Desk<'a> {
-    queue: &'a Queue,
-    batch: Vec<Record>,
+/// What is to be written, in order.
+#[derive(Default)]
+struct Batch {
+    records: Vec<Record>,
+    /// The messages of the events, one behind the other.
+    messages: Vec<u8>,
+    /// Bytes of all that.
     weight: usize,
 }
 
+enum Record {
+    /// Its message ends there in those of the batch.
+    Event { source: &'static str, at: Stamp, end: usize },
+    /// See [`Scribe::reads`].
+    Reads { at: Stamp, reads: Reads },
+    /// See [`Scribe::flush`].
+    Flush,
+}
+
+impl Batch {
+    fn push(&mut self, record: Record, weight: usize) {
+        self.records.push(record);
+        self.weight += size_of::<Record>() + weight;
+    }
+
+    /// Writes everything and is empty then, whatever happens.
+    fn write<W: Write>(&mut self, journal: &mut JournalWriter<W>) -> Result<(), JournalError> {
+        let mut begin = 0;
+        let written = self.records.drain(..).try_for_each(|record| match record {
+            Record::Event { source, at, end } => {
+                journal.message(source, at, &self.messages[std::mem::replace(&mut begin, end)..end])
+            }
+            Record::Reads { at, reads } => journal.reads(at, reads),
+            Record::Flush => journal.flush(),
+        });
+        self.messages.clear();
+        self.weight = 0;
+        written
+    }
+}
+
+/// Where the machine's side leaves what is to be written.
+pub(super) struct Desk<'a> {
+    queue: &'a Queue,
+    batch: Batch,
+}
+
 impl Desk<'_> {
+    fn push(&mut self, record: Record, weight: usize) -> Result<(), JournalError> {
+        self.batch.push(record, weight);
+        if self.batch.weight >= BATCH { self.hand_over() } else { Ok(()) }
+    }
+
     fn hand_over(&mut self) -> Result<(), JournalError> {
-        self.queue.put(&mut self.batch, std::mem::take(&mut self.weight))
+        self.queue.put(&mut self.batch)
     }
 }
 
 impl Scribe for Desk<'_> {
-    fn take(&mut self, record: Record) -> Result<(), JournalError> {
-        self.weight += RECORD + record.weight();
-        let is_flush = matches!(record, Record::Flush);
-        self.batch.push(record);
-        if is_flush || self.weight >= BATCH { self.hand_over() } else { Ok(()) }
+    fn event(&mut self, source: &'static str, at: Stamp, event: impl Encode) -> Result<(), JournalError> {
+        let messages = &mut self.batch.messages;
+        let begin = messages.len();
+        if let Err(error) = write_message(at, event, messages) {
+            messages.truncate(begin);
+            return Err(error.into());
+        }
+        let end = messages.len();
+        self.push(Record::Event { source, at, end }, end - begin)
+    }
+
+    fn reads(&mut self, at: Stamp, reads: Reads) -> Result<(), JournalError> {
+        let weight = reads.weight();
+        self.push(Record::Reads { at, reads }, weight)
+    }
+
+    fn flush(&mut self) -> Result<(), JournalError> {
+        self.batch.push(Record::Flush, 0);
+        self.hand_over()
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
@@ -85,9 +145,11 @@ struct Queue {
 
 #[derive(Default)]
 struct State {
-    records: Vec<Record>,
-    /// Of the records, and of those that are being written.
+    batches: VecDeque<Batch>,
+    /// Of these, and of the one that is being written.
     weight: usize,
+    /// Has been written: its memory is at hand.
+    spare: Vec<Batch>,
     /// Nothing more comes.
     is_closed: bool,
     /// Nothing more is written.
@@ -106,11 +168,13 @@ impl Queue {
         self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, records: &mut Vec<Record>, weight: usize) -> Result<(), JournalError> {
+    /// Takes `batch` and leaves an empty one.
+    fn put(&self, batch: &mut Batch) -> Result<(), JournalError> {
         let mut state = self.wait_while(|state| state.weight > MOST && !state.is_over);
         state.check()?;
-        state.records.append(records);
-        state.weight += weight;
+        state.weight += batch.weight;
+        let empty = state.spare.pop().unwrap_or_default();
+        state.batches.push_back(std::mem::replace(batch, empty));
         self.changed.notify_all();
         Ok(())
     }
@@ -127,18 +191,24 @@ impl Queue {
         // For top and perf.
         let _ = rustix::thread::set_name(c"recording");
         loop {
-            let mut state = self.wait_while(|state| state.records.is_empty() && !state.is_closed);
-            let (records, weight) = (std::mem::take(&mut state.records), state.weight);
-            drop(state);
-            if records.is_empty() {
+            let mut state = self.wait_while(|state| state.batches.is_empty() && !state.is_closed);
+            let Some(mut batch) = state.batches.pop_front() else {
+                drop(state);
                 return journal.finish();
-            }
-            if let Err(error) = records.into_iter().try_for_each(|record| journal.take(record)) {
+            };
+            drop(state);
+            let weight = batch.weight;
+            if let Err(error) = batch.write(&mut journal) {
                 self.state().failed = Some(error);
                 // Keep what there is; the first error is the one to report.
                 return journal.finish();
             }
-            self.state().weight -= weight;
+            let mut state = self.state();
+            state.weight -= weight;
+            if state.spare.len() < SPARE {
+                state.spare.push(batch);
+            }
+            drop(state);
             self.changed.notify_all();
         }
     }
