@@ -22,17 +22,6 @@ impl rrvmm_replay::Input for Tick {
     }
 }
 
-fn manifest() -> Manifest {
-    Manifest {
-        recorder: String::new(),
-        engine: String::new(),
-        cpu_model: String::new(),
-        machine: String::new(),
-        config: serde_json::Value::Null,
-        attachments: Vec::new(),
-    }
-}
-
 fn at(count: u64) -> Stamp {
     Stamp::new(Position::from_count(count), VirtualTime::from_ns(count))
 }
@@ -81,7 +70,7 @@ fn block(seed: u64) -> Vec<u8> {
 
 /// A recording in which before input `n` the blocks `2 n` and `2 n + 1` of disk 0 were read.
 fn record(inputs: u64) -> Vec<u8> {
-    let journal = JournalWriter::create::<Tick>(Vec::new(), manifest(), &[]).unwrap();
+    let journal = JournalWriter::create::<Tick>(Vec::new(), Manifest::default(), &[]).unwrap();
     let mut seam: Recorder<Tick, _> = Recorder::new(journal, DigestSchedule::NEVER);
     let reads = Reads::default();
     seam.embed(Box::new(reads.clone()));
@@ -159,7 +148,7 @@ fn a_cut_recording_has_the_blocks_of_its_events() {
 
 #[test]
 fn a_damaged_message_cuts_the_recording() {
-    let journal = JournalWriter::create::<Tick>(Vec::new(), manifest(), &[]).unwrap();
+    let journal = JournalWriter::create::<Tick>(Vec::new(), Manifest::default(), &[]).unwrap();
     let mut seam: Recorder<Tick, _> = Recorder::new(journal, DigestSchedule::NEVER);
     let reads = Reads::default();
     seam.embed(Box::new(reads.clone()));

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::MachineDigest;
 use crate::end::EndReason;
-use crate::time::{Position, Stamp};
+use crate::time::Stamp;
 
 /// One recorded event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,13 +39,6 @@ pub enum Body {
         /// Digest of the machine there.
         digest: MachineDigest,
     },
-}
-
-/// The bytes of a message: the position, then what the channel carries. The virtual time is the message's `log_time`.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Message<P> {
-    pub(super) position: Position,
-    pub(super) payload: P,
 }
 
 /// What the channel `end` carries.

@@ -6,7 +6,7 @@ use crate::digest::Digest;
 ///
 /// Written as JSON into the metadata record [`METADATA_NAME`](super::METADATA_NAME). Fields are only ever added, with a
 /// default for recordings that lack them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of the rrvmm that recorded, for people.
     pub recorder: String,

@@ -79,7 +79,7 @@ pub trait Scribe {
     fn sync(&mut self) -> Result<(), JournalError>;
 }
 
-/// The bytes of a message: the position, then the event.
+/// The bytes of a message: the position, then the event. The virtual time is the container's `log_time`.
 ///
 /// # Errors
 /// The event cannot be encoded.
@@ -90,10 +90,7 @@ pub fn write_message(at: Stamp, event: impl Encode, out: &mut Vec<u8>) -> Result
 
 impl<W: Write> Scribe for JournalWriter<W> {
     fn event(&mut self, source: &'static str, at: Stamp, event: impl Encode) -> Result<(), JournalError> {
-        self.with_message(|journal, bytes| {
-            write_message(at, event, bytes)?;
-            journal.message(source, at, bytes)
-        })
+        self.encode(source, at, event)
     }
 
     fn reads(&mut self, at: Stamp, reads: Reads) -> Result<(), JournalError> {

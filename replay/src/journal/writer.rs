@@ -7,7 +7,8 @@ use mcap::{Compression, WriteOptions};
 use serde::Serialize;
 
 use super::attachment::MEDIA_TYPE;
-use super::entry::{EndPayload, Message};
+use super::entry::EndPayload;
+use super::scribe::{Encode, write_message};
 use super::{
     Attachment, AttachmentInfo, BlockRun, CHANNEL_DIGEST, CHANNEL_DISK, CHANNEL_END, CHANNEL_LANDMARK,
     CHANNEL_MANIFEST, CHANNEL_STATE, CHUNK_SIZE, FORMAT_VERSION, JournalError, MESSAGE_ENCODING,
@@ -90,7 +91,27 @@ impl<W: Write> JournalWriter<W> {
         if matches!(source, CHANNEL_LANDMARK | CHANNEL_STATE) {
             self.open_channel(source)?;
         }
-        self.append(source, at, bytes)?;
+        if self.ended {
+            return Err(JournalError::Ended);
+        }
+        if !self.last.precedes(at) {
+            return Err(JournalError::Order { last: self.last, now: at });
+        }
+        let channel = self.channels.iter().find(|(name, _)| *name == source);
+        let Some((_, channel_id)) = channel else {
+            return Err(JournalError::UnknownSource(source.to_owned()));
+        };
+        let log_time = at.time.ns();
+        let header = MessageHeader {
+            channel_id: *channel_id,
+            sequence: self.sequence,
+            log_time,
+            publish_time: log_time,
+        };
+        self.container.write_to_known_channel(&header, bytes).map_err(JournalError::write)?;
+        self.sequence = self.sequence.wrapping_add(1);
+        self.last = at;
+        self.dirty = true;
         if source == CHANNEL_END {
             self.ended = true;
             self.flush()?;
@@ -98,13 +119,14 @@ impl<W: Write> JournalWriter<W> {
         Ok(())
     }
 
-    /// Does something with room for a message.
-    pub(super) fn with_message<T>(&mut self, work: impl FnOnce(&mut Self, &mut Vec<u8>) -> T) -> T {
+    /// Records an event of one of those sources, encoding it where the last one was.
+    pub(super) fn encode(&mut self, source: &str, at: Stamp, event: impl Encode) -> Result<(), JournalError> {
         let mut bytes = std::mem::take(&mut self.message);
         bytes.clear();
-        let done = work(self, &mut bytes);
+        let encoded = write_message(at, event, &mut bytes).map_err(JournalError::from);
+        let written = encoded.and_then(|()| self.message(source, at, &bytes));
         self.message = bytes;
-        done
+        written
     }
 
     /// Records the machine's digest.
@@ -130,7 +152,6 @@ impl<W: Write> JournalWriter<W> {
     /// # Errors
     /// As [`input`](Self::input).
     pub fn landmark(&mut self, at: Stamp, place: &[u8]) -> Result<(), JournalError> {
-        self.open_channel(CHANNEL_LANDMARK)?;
         self.write(CHANNEL_LANDMARK, at, &place)
     }
 
@@ -151,9 +172,7 @@ impl<W: Write> JournalWriter<W> {
     /// # Errors
     /// As [`input`](Self::input).
     pub fn end(&mut self, at: Stamp, reason: EndReason, digest: &MachineDigest) -> Result<(), JournalError> {
-        self.write(CHANNEL_END, at, &EndPayload { reason, digest: *digest })?;
-        self.ended = true;
-        self.flush()
+        self.write(CHANNEL_END, at, &EndPayload { reason, digest: *digest })
     }
 
     /// Closes the chunk, so that everything so far survives a later accident, and flushes the writer.
@@ -181,35 +200,7 @@ impl<W: Write> JournalWriter<W> {
     }
 
     fn write<P: Serialize>(&mut self, source: &str, at: Stamp, payload: &P) -> Result<(), JournalError> {
-        self.with_message(|journal, bytes| {
-            codec::write_to(&Message { position: at.position, payload }, bytes)?;
-            journal.append(source, at, bytes)
-        })
-    }
-
-    fn append(&mut self, source: &str, at: Stamp, bytes: &[u8]) -> Result<(), JournalError> {
-        if self.ended {
-            return Err(JournalError::Ended);
-        }
-        if !self.last.precedes(at) {
-            return Err(JournalError::Order { last: self.last, now: at });
-        }
-        let channel = self.channels.iter().find(|(name, _)| *name == source);
-        let Some((_, channel_id)) = channel else {
-            return Err(JournalError::UnknownSource(source.to_owned()));
-        };
-        let log_time = at.time.ns();
-        let header = MessageHeader {
-            channel_id: *channel_id,
-            sequence: self.sequence,
-            log_time,
-            publish_time: log_time,
-        };
-        self.container.write_to_known_channel(&header, bytes).map_err(JournalError::write)?;
-        self.sequence = self.sequence.wrapping_add(1);
-        self.last = at;
-        self.dirty = true;
-        Ok(())
+        self.encode(source, at, |out: &mut Vec<u8>| codec::write_to(payload, out))
     }
 }
 
@@ -282,15 +273,7 @@ mod tests {
     /// The container's crate does not say what it does with a level below 0.
     #[test]
     fn chunks_are_packed_at_the_level_that_was_asked_for() {
-        let manifest = Manifest {
-            recorder: String::new(),
-            engine: String::new(),
-            cpu_model: String::new(),
-            machine: String::new(),
-            config: serde_json::Value::Null,
-            attachments: Vec::new(),
-        };
-        let mut journal = JournalWriter::create::<Words>(Vec::new(), manifest, &[]).unwrap();
+        let mut journal = JournalWriter::create::<Words>(Vec::new(), Manifest::default(), &[]).unwrap();
         let words = (0..20_000u32).map(|n| (n.wrapping_mul(n) / 7 % 601 * (n % 3)) as u16).collect();
         journal.input(Stamp::START, &Words(words)).unwrap();
         journal.flush().unwrap();

@@ -271,16 +271,8 @@ mod tests {
 
     #[test]
     fn a_flush_saves_a_long_run_without_events() {
-        let manifest = crate::Manifest {
-            recorder: String::new(),
-            engine: String::new(),
-            cpu_model: String::new(),
-            machine: String::new(),
-            config: serde_json::Value::Null,
-            attachments: Vec::new(),
-        };
         let mut file = Vec::new();
-        let journal = JournalWriter::create::<Nothing>(&mut file, manifest, &[]).unwrap();
+        let journal = JournalWriter::create::<Nothing>(&mut file, crate::Manifest::default(), &[]).unwrap();
         let mut seam: Recorder<Nothing, _> = Recorder::new(journal, DigestSchedule::NEVER);
         let at = |count| Stamp::new(Position::from_count(count), crate::VirtualTime::from_ns(count));
         seam.flush(at(WORTH_A_DIGEST - 1)).unwrap();

@@ -194,15 +194,7 @@ mod tests {
 
     /// Runs of 16 blocks, each in a chunk of its own, block `n` full of `n % 251`.
     fn blocks(runs: u64) -> Vec<u8> {
-        let manifest = Manifest {
-            recorder: String::new(),
-            engine: String::new(),
-            cpu_model: String::new(),
-            machine: String::new(),
-            config: serde_json::Value::Null,
-            attachments: Vec::new(),
-        };
-        let mut journal = JournalWriter::create::<Input>(Vec::new(), manifest, &[]).unwrap();
+        let mut journal = JournalWriter::create::<Input>(Vec::new(), Manifest::default(), &[]).unwrap();
         for run in 0..runs {
             let bytes: Vec<u8> =
                 (run * 16..run * 16 + 16).flat_map(|n| [(n % 251) as u8; BLOCK_SIZE]).collect();

@@ -63,10 +63,6 @@ impl Appended {
         Ok(self.file)
     }
 
-    fn piece(&mut self) -> &mut [u8] {
-        &mut self.buffer[self.start..][..PIECE]
-    }
-
     /// Writes what of the piece is not in the file, through the cache.
     fn save(&mut self) -> io::Result<()> {
         while self.saved < self.filled {
@@ -124,8 +120,7 @@ impl Write for Appended {
         }
         self.turn()?;
         let taken = bytes.len().min(PIECE - self.filled);
-        let at = self.filled;
-        self.piece()[at..at + taken].copy_from_slice(&bytes[..taken]);
+        self.buffer[self.start + self.filled..][..taken].copy_from_slice(&bytes[..taken]);
         self.filled += taken;
         Ok(taken)
     }
