@@ -1,25 +1,17 @@
 //! The thread that writes a recording: the machine does not wait for compression and files.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::io::Write;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rrvmm_replay::journal::{Encode, Reads, Scribe, write_message};
 use rrvmm_replay::{JournalError, JournalWriter, Stamp};
 
+use self::queue::Queue;
+
 /// Weight that is handed over at once.
 const BATCH: usize = 256 << 10;
-
-/// Most weight that waits to be written; the machine waits for the rest. What disks had weighs as much, but takes no memory
-/// before it is written.
-const MOST: usize = 256 << 20;
-
-/// Batches whose memory is kept for later ones.
-const SPARE: usize = 16;
-
-/// By how much the thread is nicer than the machine's.
-const NICE: i32 = 10;
 
 /// Does `work`, with someone who writes down for it on another thread. Gives the writer back once everything is written.
 ///
@@ -37,8 +29,7 @@ where
         let writing = scope.spawn(|| queue.write(journal));
         let done = work(Desk { queue: &queue, batch: Batch::default() });
         let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let failed = queue.state().failed.take();
-        (done, failed.map_or(written, Err))
+        (done, queue.failure().map_or(written, Err))
     })
 }
 
@@ -62,6 +53,18 @@ enum Record {
 }
 
 impl Batch {
+    /// An empty one, whose memory the host has found already.
+    fn with_room() -> Self {
+        let mut messages = vec![1; BATCH + BATCH / 4];
+        messages.clear();
+        Self { messages, ..Self::default() }
+    }
+
+    /// Whether its memory is worth keeping: no more than a batch takes in general.
+    fn is_handy(&self) -> bool {
+        (BATCH..=2 * BATCH).contains(&self.messages.capacity())
+    }
+
     fn push(&mut self, record: Record, weight: usize) {
         self.records.push(record);
         self.weight += size_of::<Record>() + weight;
@@ -119,7 +122,9 @@ impl Scribe for Desk<'_> {
 
     fn flush(&mut self) -> Result<(), JournalError> {
         self.batch.push(Record::Flush, 0);
-        self.hand_over()
+        self.hand_over()?;
+        self.queue.hurry();
+        Ok(())
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
@@ -132,104 +137,87 @@ impl Drop for Desk<'_> {
     fn drop(&mut self) {
         // Whoever waits for the thread hears of what went wrong.
         let _ = self.hand_over();
-        self.queue.state().is_closed = true;
-        self.queue.changed.notify_all();
+        self.queue.close();
     }
 }
 
-#[derive(Default)]
-struct Queue {
-    state: Mutex<State>,
-    changed: Condvar,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rrvmm_devices::Input;
+    use rrvmm_replay::Manifest;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+    use std::time::{Duration, Instant};
 
-#[derive(Default)]
-struct State {
-    batches: VecDeque<Batch>,
-    /// Of these, and of the one that is being written.
-    weight: usize,
-    /// Has been written: its memory is at hand.
-    spare: Vec<Batch>,
-    /// Nothing more comes.
-    is_closed: bool,
-    /// Nothing more is written.
-    is_over: bool,
-    /// Why, until somebody has been told.
-    failed: Option<JournalError>,
-}
+    /// Bytes of a message, packed or not.
+    const LENGTH: usize = 64 << 10;
 
-impl Queue {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    #[derive(Clone, Default)]
+    struct File(Arc<Mutex<Vec<u8>>>);
 
-    fn wait_while(&self, condition: impl FnMut(&mut State) -> bool) -> MutexGuard<'_, State> {
-        let state = self.state();
-        self.changed.wait_while(state, condition).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes `batch` and leaves an empty one.
-    fn put(&self, batch: &mut Batch) -> Result<(), JournalError> {
-        let mut state = self.wait_while(|state| state.weight > MOST && !state.is_over);
-        state.check()?;
-        state.weight += batch.weight;
-        let empty = state.spare.pop().unwrap_or_default();
-        state.batches.push_back(std::mem::replace(batch, empty));
-        self.changed.notify_all();
-        Ok(())
-    }
-
-    fn settle(&self) -> Result<(), JournalError> {
-        self.wait_while(|state| state.weight > 0 && !state.is_over).check()
-    }
-
-    /// Writes all that comes, until nothing more does.
-    fn write<W: Write>(&self, mut journal: JournalWriter<W>) -> Result<W, JournalError> {
-        let _over = Over(self);
-        // Behind the machine, and behind what its network talks to. Without it things are slower, not wrong.
-        let _ = rustix::process::nice(NICE);
-        // For top and perf.
-        let _ = rustix::thread::set_name(c"recording");
-        loop {
-            let mut state = self.wait_while(|state| state.batches.is_empty() && !state.is_closed);
-            let Some(mut batch) = state.batches.pop_front() else {
-                drop(state);
-                return journal.finish();
-            };
-            drop(state);
-            let weight = batch.weight;
-            if let Err(error) = batch.write(&mut journal) {
-                self.state().failed = Some(error);
-                // Keep what there is; the first error is the one to report.
-                return journal.finish();
-            }
-            let mut state = self.state();
-            state.weight -= weight;
-            if state.spare.len() < SPARE {
-                state.spare.push(batch);
-            }
-            drop(state);
-            self.changed.notify_all();
+    impl File {
+        fn length(&self) -> usize {
+            self.0.lock().unwrap().len()
         }
     }
-}
 
-impl State {
-    fn check(&mut self) -> Result<(), JournalError> {
-        match self.failed.take() {
-            Some(error) => Err(error),
-            None if self.is_over => Err(JournalError::Ended),
-            None => Ok(()),
+    impl Write for File {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
-}
 
-/// Says that nothing more is written when the thread ends, however it does.
-struct Over<'a>(&'a Queue);
+    fn record<T>(work: impl FnOnce(&mut Desk<'_>, &File) -> T) -> (T, File) {
+        let file = File::default();
+        let journal = JournalWriter::create::<Input>(file.clone(), Manifest::default(), &[]).unwrap();
+        let (done, written) = beside(journal, |mut desk| work(&mut desk, &file));
+        written.unwrap();
+        (done, file)
+    }
 
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.state().is_over = true;
-        self.0.changed.notify_all();
+    fn put_down(desk: &mut Desk<'_>, messages: usize) {
+        for n in 0..messages as u64 {
+            let words =
+                (n << 32..).take(LENGTH / 8).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).swap_bytes());
+            desk.event("serial0", Stamp::START, |out: &mut Vec<u8>| {
+                out.extend(words.flat_map(|word| (word ^ word >> 29).to_le_bytes()));
+                Ok(())
+            })
+            .unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_put_down_is_written_when_it_is_flushed_and_not_before() {
+        let ((), file) = record(|desk, file| {
+            let beginning = file.length();
+            put_down(desk, 100);
+            thread::sleep(Duration::from_millis(50));
+            assert_eq!(file.length(), beginning);
+            desk.flush().unwrap();
+            put_down(desk, 100);
+            desk.sync().unwrap();
+            assert!(file.length() > beginning + 199 * LENGTH, "{}", file.length());
+            put_down(desk, 1);
+        });
+        assert!(file.length() > 201 * LENGTH);
+    }
+
+    #[test]
+    fn what_nobody_flushes_is_written_when_there_is_no_more_room() {
+        record(|desk, file| {
+            let beginning = file.length();
+            put_down(desk, 3000);
+            let start = Instant::now();
+            while file.length() < beginning + 1000 * LENGTH {
+                assert!(start.elapsed() < Duration::from_secs(60), "{}", file.length());
+                thread::sleep(Duration::from_millis(1));
+            }
+        });
     }
 }
