@@ -123,7 +123,7 @@ impl Scribe for Desk<'_> {
     fn flush(&mut self) -> Result<(), JournalError> {
         self.batch.push(Record::Flush, 0);
         self.hand_over()?;
-        self.queue.hurry();
+        self.queue.secure();
         Ok(())
     }
 
@@ -192,6 +192,14 @@ mod tests {
         }
     }
 
+    fn wait_for(file: &File, length: usize) {
+        let start = Instant::now();
+        while file.length() < length {
+            assert!(start.elapsed() < Duration::from_secs(60), "{} bytes of {length}", file.length());
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn what_is_put_down_is_written_when_it_is_flushed_and_not_before() {
         let ((), file) = record(|desk, file| {
@@ -200,6 +208,7 @@ mod tests {
             thread::sleep(Duration::from_millis(50));
             assert_eq!(file.length(), beginning);
             desk.flush().unwrap();
+            wait_for(file, beginning + 100 * LENGTH);
             put_down(desk, 100);
             desk.sync().unwrap();
             assert!(file.length() > beginning + 199 * LENGTH, "{}", file.length());
@@ -213,11 +222,7 @@ mod tests {
         record(|desk, file| {
             let beginning = file.length();
             put_down(desk, 3000);
-            let start = Instant::now();
-            while file.length() < beginning + 1000 * LENGTH {
-                assert!(start.elapsed() < Duration::from_secs(60), "{}", file.length());
-                thread::sleep(Duration::from_millis(1));
-            }
+            wait_for(file, beginning + 1000 * LENGTH);
         });
     }
 }
