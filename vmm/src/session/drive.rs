@@ -16,7 +16,8 @@ use crate::host::Pace;
 /// Least host time between two looks at the host while the machine runs or jumps from timer to timer.
 const POLL_DISTANCE: Duration = Duration::from_millis(1);
 
-/// Most host time between two flushes of a recording, and so most that a killed recording lacks.
+/// Most host time between two flushes of a recording. A killed one lacks no more than this and what writing that much takes
+/// (`writing/queue.rs`).
 const FLUSH_DISTANCE: Duration = Duration::from_secs(1);
 
 /// Most host time between two looks of an attendant while the machine sleeps or stands.
