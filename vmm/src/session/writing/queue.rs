@@ -20,8 +20,8 @@ const MOST: usize = 256 << 20;
 /// Weight that waits before it is written without being asked for.
 const PLENTY: usize = MOST / 2;
 
-/// Batches that wait before they are written without being asked for, and whose memory is at hand: 64 MiB, and a quarter for what does
-/// not end with a batch. It is found before it is needed, since each page of it may be one that is new to the host.
+/// Batches that wait before they are written without being asked for, and whose memory is at hand: 64 MiB, in 80 MiB since messages do
+/// not end where a batch is full. It is found before it is needed, since each page of it may be one that is new to the host.
 const ROOM: usize = 256;
 
 /// How long what is to survive an accident may take until it does.

@@ -55,6 +55,7 @@ enum Record {
 impl Batch {
     /// An empty one, whose memory the host has found already.
     fn with_room() -> Self {
+        // Zeros the host would promise, and find when they are written to.
         let mut messages = vec![1; BATCH + BATCH / 4];
         messages.clear();
         Self { messages, ..Self::default() }
